@@ -1,0 +1,123 @@
+"""A library is a folder: ``matinee.toml`` (settings), ``matinee.db`` (all state), ``covers/`` and ``releases/`` (files
+that the database names by content). This file knows where things are and reads the settings; an unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from matinee.errors import MatineeError
+
+SETTINGS = "matinee.toml"
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``recipes`` are names of ``matinee.models.RECIPES``; the blend weighs those that have an opinion."""
+
+    recipes: tuple[str, ...] = ("popular", "popular_recent", "item_knn", "ease", "transitions", "content")
+    seed: int = 0
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``pool``: candidates asked of each source; ``history``: the last events a request reads; ``diversity``: MMR's
+    share of novelty within the slate when the request names none."""
+
+    pool: int = 200
+    history: int = 200
+    diversity: float = 0.2
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole of ``matinee.toml``; every key has a default, so an empty file is a valid one."""
+
+    name: str = ""
+    encoders: tuple[str, ...] = ("text", "frames", "sound")
+    training: Training = Training()
+    serving: Serving = Serving()
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Where one library keeps its things. Make one with ``Library.open`` or ``Library.create``."""
+
+    path: Path
+    settings: Settings
+
+    @property
+    def database(self) -> Path:
+        return self.path / "matinee.db"
+
+    @property
+    def covers(self) -> Path:
+        return self.path / "covers"
+
+    @property
+    def releases(self) -> Path:
+        return self.path / "releases"
+
+    @staticmethod
+    def open(path: Path) -> Library:
+        """Reads the settings of an existing library. Raises ``library.missing`` or ``settings.invalid``."""
+        file = path / SETTINGS
+        if not file.is_file():
+            raise MatineeError(
+                "library.missing",
+                f"{path} is not a Matinee library: it has no {SETTINGS}. Make one with: matinee init {path}",
+                f"{path} 不是 Matinee 库：没有 {SETTINGS}。请先创建：matinee init {path}",
+            )
+        return Library(path, read_settings(file))
+
+    @staticmethod
+    def create(path: Path) -> Library:
+        """Makes the folder and a commented settings file where there are none yet; an existing library is kept as is."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if not (path / SETTINGS).exists():
+                (path / SETTINGS).write_text(TEMPLATE, encoding="utf-8")
+        except OSError as error:
+            raise MatineeError(
+                "library.unwritable",
+                f"Cannot make a library at {path}: {error.strerror}. Choose a folder that you may write to.",
+                f"无法在 {path} 创建库：{error.strerror}。请选择有写入权限的文件夹。",
+                exit_code=1,
+            ) from error
+        return Library.open(path)
+
+
+def read_settings(file: Path) -> Settings:
+    try:
+        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Settings)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise MatineeError(
+            "settings.invalid",
+            f"{file} cannot be used: {error}. Mend that key or delete the file to return to the defaults.",
+            f"{file} 无法使用：{error}。请修改该项，或删除文件以恢复默认设置。",
+        ) from error
+
+
+def cache_folder() -> Path:
+    """Where weights and samples are kept between runs: ``MATINEE_CACHE``, else the user's cache folder."""
+    if named := os.environ.get("MATINEE_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matinee"
+
+
+TEMPLATE = """\
+# Settings of this Matinee library. Every key is optional; what stands here behind "#" is the default.
+# name = ""
+# encoders = ["text", "frames", "sound"]
+
+# [training]
+# recipes = ["popular", "popular_recent", "item_knn", "ease", "transitions", "content"]
+# seed = 0
+
+# [serving]
+# pool = 200          # candidates asked of each source
+# history = 200       # last events that a request reads
+# diversity = 0.2     # 0 = relevance alone, 1 = as varied as can be
+"""
