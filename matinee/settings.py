@@ -1,5 +1,5 @@
 """A library is a folder: ``matinee.toml`` (settings), ``matinee.db`` (all state), ``covers/`` and ``releases/`` (files
-that the database names by content). This file knows where things are and reads the settings; an unknown key is an error.
+that the database names by content). This file knows where things are and reads the settings; an unknown key is refused.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Library:
 
     @staticmethod
     def create(path: Path) -> Library:
-        """Makes the folder and a commented settings file where there are none yet; an existing library is kept as is."""
+        """Makes the folder and a commented settings file where there are none yet; an existing library stays as is."""
         try:
             path.mkdir(parents=True, exist_ok=True)
             if not (path / SETTINGS).exists():
