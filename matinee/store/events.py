@@ -1,0 +1,138 @@
+"""The watch log in SQLite: append whole batches once, read the last of one user, read all for training."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from sqlite3 import Connection
+from typing import Any
+
+import numpy as np
+
+from matinee.protocols import Appended, Log
+from matinee.store.connection import Database
+from matinee.store.items import rows_of
+from matinee.store.trouble import usable_text
+from matinee.types import EVENT_KINDS, Event
+
+CODES = {kind: code for code, kind in enumerate(EVENT_KINDS)}
+COLUMNS = np.dtype([("sequence", "i8"), ("user", "i8"), ("item", "i8"), ("kind", "i8"), ("at", "f8"), ("value", "f8")])
+# NumPy reads these columns without a Python object for what is missing: no item is -1, no value is infinite (and is
+# made NaN below; infinite values are refused at the door).
+AS_COLUMNS = "sequence, user, coalesce(item, -1), kind, at, coalesce(value, 9e999)"
+INSERT = "INSERT INTO events (user, item, kind, at, value, id, text, session, slate) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+def fault_of(event: Event) -> str | None:
+    """Why an event cannot be kept whatever the store holds, as a code; None if it can."""
+    texts = (event.id, event.user, event.item, event.text, event.session, event.slate)
+    if not event.id or not event.user or not all(usable_text(text) for text in texts if text is not None):
+        return "event.bad_text"
+    if event.kind not in CODES:
+        return "event.bad_kind"
+    if not math.isfinite(event.at):
+        return "event.bad_time"
+    if event.value is not None and not math.isfinite(event.value):
+        return "event.bad_value"
+    return "event.no_item" if event.item is None and event.kind != "search" else None
+
+
+def append(database: Database, events: Sequence[Event]) -> Appended:
+    """One transaction, one sync. About 5 us an event in large batches."""
+    faults = [fault_of(event) for event in events]
+    refused = [(position, fault) for position, fault in enumerate(faults) if fault]
+    sound = [(position, event) for position, event in enumerate(events) if not faults[position]]
+    if not sound:
+        return Appended(0, 0, tuple(refused))
+    with database.write() as c:
+        known = _known_events(c, [event.id for _, event in sound])
+        items = rows_of(c, [event.item for _, event in sound if event.item is not None])
+        new, duplicates = [], 0
+        for position, event in sound:
+            if event.id in known:
+                duplicates += 1
+            elif event.item is not None and event.item not in items:
+                refused.append((position, "event.unknown_item"))
+            else:
+                known.add(event.id)
+                new.append(event)
+        if new:
+            users, created = _user_rows(c, new)
+            c.executemany(INSERT, [_values(e, users[e.user], items) for e in new])
+            c.execute("UPDATE state SET events = events + ?, users = users + ?", (len(new), created))
+    return Appended(len(new), duplicates, tuple(sorted(refused)))
+
+
+def _values(event: Event, user: int, items: dict[str, int]) -> tuple[Any, ...]:
+    item = None if event.item is None else items[event.item]
+    kind = CODES[event.kind]
+    return (user, item, kind, event.at, event.value, event.id, event.text, event.session, event.slate)
+
+
+def _known_events(connection: Connection, ids: list[str]) -> set[str]:
+    sql = "SELECT e.id FROM json_each(?) j CROSS JOIN events e ON e.id = j.value"
+    return {id for (id,) in connection.execute(sql, (json.dumps(ids, ensure_ascii=False),))}
+
+
+def _user_rows(connection: Connection, events: list[Event]) -> tuple[dict[str, int], int]:
+    """Rows of the events' users, made where they are new, and how many were made."""
+    ids = list(dict.fromkeys(event.user for event in events))
+    sql = "SELECT u.id, u.row FROM json_each(?) j CROSS JOIN users u ON u.id = j.value"
+    rows: dict[str, int] = dict(connection.execute(sql, (json.dumps(ids, ensure_ascii=False),)).fetchall())
+    following: int = connection.execute("SELECT coalesce(max(row), -1) + 1 FROM users").fetchone()[0]
+    made = [(following + n, id) for n, id in enumerate(id for id in ids if id not in rows)]
+    connection.executemany("INSERT INTO users (row, id) VALUES (?, ?)", made)
+    return rows | {id: row for row, id in made}, len(made)
+
+
+def events_of(database: Database, user: str, n: int, before: float | None) -> list[Event]:
+    if not usable_text(user):
+        return []
+    sql = (
+        "SELECT e.id, e.kind, e.at, i.id, e.value, e.text, e.session, e.slate FROM events e"
+        " LEFT JOIN items i ON i.row = e.item WHERE e.user = (SELECT row FROM users WHERE id = ?)"
+        " AND e.at < ? ORDER BY e.at DESC, e.sequence DESC LIMIT ?"
+    )
+    with database.read() as c:
+        found = c.execute(sql, (user, math.inf if before is None else before, max(n, 0))).fetchall()
+    return [
+        Event(
+            id=id, user=user, kind=EVENT_KINDS[kind], at=at, item=item, value=value, text=text, session=s, slate=slate
+        )  # type: ignore[arg-type]
+        for id, kind, at, item, value, text, s, slate in found
+    ]
+
+
+def history(database: Database, user: str, n: int, before: float) -> Log:
+    """Read from one covering index and the items' flags: well under a millisecond for 200 events."""
+    if not usable_text(user):
+        return _log(np.empty(0, COLUMNS))
+    sql = (
+        f"SELECT {AS_COLUMNS}, (SELECT alive FROM items WHERE row = item) FROM events"  # noqa: S608
+        " WHERE user = (SELECT row FROM users WHERE id = ?) AND at < ? ORDER BY at DESC, sequence DESC LIMIT ?"
+    )
+    with database.read() as c:
+        found = c.execute(sql, (user, before, max(n, 0))).fetchall()
+    return _log(np.array([row[:6] for row in reversed(found) if row[6]], COLUMNS))
+
+
+def log(database: Database, after: int) -> Log:
+    """Streams: memory is the columns', 48 bytes an event. About a microsecond an event."""
+    sql = f"SELECT {AS_COLUMNS} FROM events WHERE sequence > ? ORDER BY sequence"  # noqa: S608
+    with database.read() as c:
+        c.execute("BEGIN")  # items and events as of one moment
+        dead = np.array([row for (row,) in c.execute("SELECT row FROM items WHERE NOT alive")], np.int64)
+        rows = np.fromiter(c.execute(sql, (after,)), COLUMNS)
+    if len(dead):
+        rows["item"][np.isin(rows["item"], dead)] = -1
+    return _log(rows)
+
+
+def _log(rows: np.ndarray[Any, np.dtype[np.void]]) -> Log:
+    value = rows["value"].copy()
+    value[np.isinf(value)] = np.nan
+    sequence, users, items, kinds, at = (
+        np.ascontiguousarray(rows[n]) for n in ("sequence", "user", "item", "kind", "at")
+    )
+    return Log(sequence, users, items, kinds, at, value)

@@ -1,0 +1,121 @@
+"""The schema, as numbered steps. A step is never changed once released; a new one is appended.
+
+``PRAGMA user_version`` says how many steps a file has seen. Each step is one transaction, so a crash leaves the file before
+or after it. Before an existing file is changed, a copy of it is kept beside it (``matinee.db.before-2``).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from matinee.errors import MatineeError
+
+Step = Callable[[sqlite3.Connection], None]
+APPLICATION = 0x4D544E45  # "MTNE", in the file's header: whose file this is
+
+
+def first(connection: sqlite3.Connection) -> None:
+    """Rows of ``items`` and ``users`` stay for ever (``alive = 0``, ``id`` NULL when erased), so max + 1 never reuses one.
+
+    ``state`` has one row: the revision readers refresh on, counts kept exact by every writer, the release in force.
+    """
+    for statement in FIRST.split(";"):
+        connection.execute(statement)
+    connection.execute("INSERT INTO state VALUES (0, 0, 0, 0, 0, NULL)")
+
+
+FIRST = """
+CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 0), revision INTEGER NOT NULL, items INTEGER NOT NULL,
+  users INTEGER NOT NULL, events INTEGER NOT NULL, release TEXT REFERENCES releases (digest)) STRICT;
+CREATE TABLE items (row INTEGER PRIMARY KEY, alive INTEGER NOT NULL, id TEXT NOT NULL UNIQUE, body TEXT) STRICT;
+CREATE TABLE users (row INTEGER PRIMARY KEY, id TEXT UNIQUE) STRICT;
+CREATE TABLE events (sequence INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL REFERENCES users (row),
+  item INTEGER REFERENCES items (row), kind INTEGER NOT NULL, at REAL NOT NULL, value REAL, id TEXT NOT NULL UNIQUE,
+  text TEXT, session TEXT, slate TEXT) STRICT;
+CREATE INDEX events_of_user ON events (user, at, sequence, item, kind, value);
+CREATE TABLE spaces (number INTEGER PRIMARY KEY, name TEXT NOT NULL, revision TEXT NOT NULL, dim INTEGER NOT NULL,
+  UNIQUE (name, revision)) STRICT;
+CREATE TABLE vectors (number INTEGER PRIMARY KEY, space INTEGER NOT NULL REFERENCES spaces (number),
+  hash TEXT NOT NULL, data BLOB NOT NULL, UNIQUE (space, hash)) STRICT;
+CREATE TABLE links (space INTEGER NOT NULL REFERENCES spaces (number), item INTEGER NOT NULL REFERENCES items (row),
+  vector INTEGER NOT NULL REFERENCES vectors (number), PRIMARY KEY (space, item)) STRICT, WITHOUT ROWID;
+CREATE INDEX links_of_item ON links (item);
+CREATE TABLE facts (item INTEGER NOT NULL REFERENCES items (row), key TEXT NOT NULL, value TEXT NOT NULL,
+  PRIMARY KEY (item, key)) STRICT, WITHOUT ROWID;
+CREATE INDEX facts_by_key ON facts (key, item);
+CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, hash TEXT NOT NULL,
+  item TEXT, status TEXT NOT NULL, note TEXT NOT NULL) STRICT;
+CREATE TABLE releases (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, manifest TEXT NOT NULL) STRICT;
+CREATE TABLE erasures (user INTEGER PRIMARY KEY REFERENCES users (row), done INTEGER NOT NULL) STRICT
+"""
+
+STEPS: tuple[Step, ...] = (first,)
+
+
+def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step] = STEPS) -> None:
+    """Brings the file to the newest schema. Raises ``store.newer`` or ``store.foreign`` and changes nothing then."""
+    version = check_version(connection, path, len(steps))
+    if version == len(steps):
+        return
+    if version:
+        _keep_copy(connection, path.with_name(f"{path.name}.before-{version + 1}"))
+    while version < len(steps):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have migrated while this one waited for the lock.
+            version = check_version(connection, path, len(steps))
+            if version < len(steps):
+                steps[version](connection)
+                version += 1
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {version}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def check_version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if owner != APPLICATION and (tables or owner or version):
+        raise MatineeError(
+            "store.foreign",
+            f"{path} is an SQLite database, but not Matinee's. Name another file; this one was left as it is.",
+            f"{path} 是 SQLite 数据库，但不是 Matinee 的。请指定其他文件；该文件未被改动。",
+        )
+    if version > newest:
+        raise MatineeError(
+            "store.newer",
+            f"{path} was written by a newer Matinee (schema {version}; this one knows {newest}). Update Matinee with"
+            " `pip install -U matinee`, or restore a backup made by this version. The file was left as it is.",
+            f"{path} 由更新版本的 Matinee 写入（模式 {version}，当前版本只认识到 {newest}）。请用 `pip install -U matinee` 更新，"
+            "或恢复由当前版本制作的备份。该文件未被改动。",
+            exit_code=1,
+        )
+    return version
+
+
+def _keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
+    """A consistent copy of the file as it was, on the disk before the first step begins."""
+    if copy.exists():
+        return
+    part = copy.with_name(copy.name + ".part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(part)) as target:
+        connection.backup(target)
+        target.execute("PRAGMA journal_mode=DELETE")
+    for name in (part, part.parent):
+        handle = os.open(name, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    part.replace(copy)

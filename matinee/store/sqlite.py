@@ -1,0 +1,130 @@
+"""The default store: one SQLite file. ``matinee.protocols.Store`` says what each method promises."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from matinee.protocols import Appended, Counts, FileRecord, Log
+from matinee.store import events, items, releases, vectors
+from matinee.store.connection import Database, connect, create_file
+from matinee.store.migrations import STEPS, check_version, migrate
+from matinee.store.trouble import primary, saying, told
+from matinee.types import Bools, Event, Floats, Ints, Item, Space
+
+
+class SQLiteStore:
+    """Opens the file, making or migrating it first. Raises ``store.unopenable``, ``.readonly``, ``.corrupt``,
+    ``.newer``, ``.foreign``, ``.busy`` or ``.full``."""
+
+    __slots__ = ("database", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.database = open_database(self.path)
+
+    def put_items(self, items_: Sequence[Item]) -> Ints:
+        return items.put_items(self.database, items_)
+
+    def delete_item(self, id: str) -> bool:
+        return items.delete_item(self.database, id)
+
+    def item(self, id: str) -> Item | None:
+        return items.item(self.database, id)
+
+    def items(self) -> Iterable[tuple[int, Item]]:
+        return items.items(self.database)
+
+    def item_rows(self, ids: Sequence[str]) -> Ints:
+        return items.item_rows(self.database, ids)
+
+    def append(self, events_: Sequence[Event]) -> Appended:
+        return events.append(self.database, events_)
+
+    def events_of(self, user: str, n: int, before: float | None = None) -> list[Event]:
+        return events.events_of(self.database, user, n, before)
+
+    def history(self, user: str, n: int, before: float) -> Log:
+        return events.history(self.database, user, n, before)
+
+    def log(self, after: int = 0) -> Log:
+        return events.log(self.database, after)
+
+    def users(self) -> Iterable[tuple[int, str]]:
+        with self.database.read() as c:
+            return c.execute("SELECT row, id FROM users WHERE id IS NOT NULL ORDER BY row").fetchall()
+
+    def counts(self) -> Counts:
+        with self.database.read() as c:
+            return Counts(*c.execute("SELECT items, users, events FROM state").fetchone())
+
+    def revision(self) -> int:
+        with self.database.read() as c:
+            return int(c.execute("SELECT revision FROM state").fetchone()[0])
+
+    def put_vectors(self, space: Space, hashes: Sequence[str], vectors_: Floats) -> None:
+        vectors.put_vectors(self.database, space, hashes, vectors_)
+
+    def has_vectors(self, space: Space, hashes: Sequence[str]) -> Bools:
+        return vectors.has_vectors(self.database, space, hashes)
+
+    def link_content(self, item: str, space: Space, hash: str) -> None:
+        vectors.link_content(self.database, item, space, hash)
+
+    def vectors(self, space: Space) -> tuple[Ints, Floats]:
+        return vectors.vectors(self.database, space)
+
+    def spaces(self) -> list[Space]:
+        return vectors.spaces(self.database)
+
+    def put_fact(self, item: str, key: str, value: Any) -> None:
+        items.put_fact(self.database, item, key, value)
+
+    def facts(self, item: str) -> dict[str, Any]:
+        return items.facts(self.database, item)
+
+    def all_facts(self, key: str) -> Iterable[tuple[int, Any]]:
+        return items.all_facts(self.database, key)
+
+    def put_file(self, record: FileRecord) -> None:
+        items.put_file(self.database, record)
+
+    def files(self) -> list[FileRecord]:
+        return items.files(self.database)
+
+    def put_release(self, digest: str, manifest: Mapping[str, Any]) -> None:
+        releases.put_release(self.database, digest, manifest)
+
+    def release(self) -> tuple[str, dict[str, Any]] | None:
+        return releases.release(self.database)
+
+    def releases(self) -> list[tuple[str, dict[str, Any]]]:
+        return releases.releases(self.database)
+
+    def use_release(self, digest: str) -> None:
+        releases.use_release(self.database, digest)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def open_database(path: Path) -> Database:
+    """The file, made or migrated first. On a disk that cannot be written, an up-to-date store opens for reading."""
+    with told(path):
+        try:
+            create_file(path)
+            with closing(connect(path)) as connection:
+                migrate(connection, path)
+            return Database(path)
+        except OSError as error:
+            raise saying(sqlite3.SQLITE_CANTOPEN, path, error.strerror or str(error)) from error
+        except sqlite3.OperationalError as error:
+            if primary(error) != sqlite3.SQLITE_READONLY:
+                raise
+            with closing(connect(path, readonly=True)) as connection:
+                if check_version(connection, path, len(STEPS)) < len(STEPS):
+                    raise
+            return Database(path, readonly=True)
