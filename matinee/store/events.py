@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from matinee.protocols import Appended, Log
 from matinee.store.connection import Database
 from matinee.store.items import rows_of
 from matinee.store.trouble import usable_text
-from matinee.types import EVENT_KINDS, Event
+from matinee.types import Event, EventKind
 
-CODES = {kind: code for code, kind in enumerate(EVENT_KINDS)}
+KINDS: tuple[EventKind, ...] = get_args(EventKind)
+CODES = {kind: code for code, kind in enumerate(KINDS)}
 COLUMNS = np.dtype([("sequence", "i8"), ("user", "i8"), ("item", "i8"), ("kind", "i8"), ("at", "f8"), ("value", "f8")])
 # NumPy reads these columns without a Python object for what is missing: no item is -1, no value is infinite (and is
 # made NaN below; infinite values are refused at the door).
@@ -72,7 +73,7 @@ def _values(event: Event, user: int, items: dict[str, int]) -> tuple[Any, ...]:
 
 def _known_events(connection: Connection, ids: list[str]) -> set[str]:
     sql = "SELECT e.id FROM json_each(?) j CROSS JOIN events e ON e.id = j.value"
-    return {id for (id,) in connection.execute(sql, (json.dumps(ids, ensure_ascii=False),))}
+    return {known for (known,) in connection.execute(sql, (json.dumps(ids, ensure_ascii=False),))}
 
 
 def _user_rows(connection: Connection, events: list[Event]) -> tuple[dict[str, int], int]:
@@ -81,9 +82,9 @@ def _user_rows(connection: Connection, events: list[Event]) -> tuple[dict[str, i
     sql = "SELECT u.id, u.row FROM json_each(?) j CROSS JOIN users u ON u.id = j.value"
     rows: dict[str, int] = dict(connection.execute(sql, (json.dumps(ids, ensure_ascii=False),)).fetchall())
     following: int = connection.execute("SELECT coalesce(max(row), -1) + 1 FROM users").fetchone()[0]
-    made = [(following + n, id) for n, id in enumerate(id for id in ids if id not in rows)]
+    made = [(following + n, new) for n, new in enumerate(user for user in ids if user not in rows)]
     connection.executemany("INSERT INTO users (row, id) VALUES (?, ?)", made)
-    return rows | {id: row for row, id in made}, len(made)
+    return rows | {new: row for row, new in made}, len(made)
 
 
 def events_of(database: Database, user: str, n: int, before: float | None) -> list[Event]:
@@ -97,10 +98,8 @@ def events_of(database: Database, user: str, n: int, before: float | None) -> li
     with database.read() as c:
         found = c.execute(sql, (user, math.inf if before is None else before, max(n, 0))).fetchall()
     return [
-        Event(
-            id=id, user=user, kind=EVENT_KINDS[kind], at=at, item=item, value=value, text=text, session=s, slate=slate
-        )  # type: ignore[arg-type]
-        for id, kind, at, item, value, text, s, slate in found
+        Event(id=e, user=user, kind=KINDS[kind], at=at, item=item, value=value, text=text, session=session, slate=slate)
+        for e, kind, at, item, value, text, session, slate in found
     ]
 
 

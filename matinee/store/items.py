@@ -49,7 +49,7 @@ def bump(connection: Connection) -> None:
 
 def rows_of(connection: Connection, ids: Sequence[str], *, alive: bool = True) -> dict[str, int]:
     """Rows of the ids that are there; one statement however many there are."""
-    asked = [id for id in dict.fromkeys(ids) if usable_text(id)]
+    asked = [one for one in dict.fromkeys(ids) if usable_text(one)]
     sql = "SELECT i.id, i.row FROM json_each(?) j CROSS JOIN items i ON i.id = j.value WHERE i.alive >= ?"
     return dict(connection.execute(sql, (json.dumps(asked, ensure_ascii=False), int(alive))).fetchall())
 
@@ -60,13 +60,12 @@ def put_items(database: Database, items: Sequence[Item]) -> Ints:
         dead_or_alive, alive = rows_of(c, list(bodies), alive=False), rows_of(c, list(bodies))
         rows = dict(dead_or_alive)
         following: int = c.execute("SELECT coalesce(max(row), -1) + 1 FROM items").fetchone()[0]
-        for id in bodies:
-            if id not in rows:
-                rows[id], following = following, following + 1
+        for new in (given for given in bodies if given not in rows):
+            rows[new], following = following, following + 1
         c.executemany(
             "INSERT INTO items (row, alive, id, body) VALUES (?, 1, ?, ?)"
             " ON CONFLICT (row) DO UPDATE SET alive = 1, body = excluded.body",
-            [(rows[id], id, body) for id, body in bodies.items()],
+            [(rows[given], given, body) for given, body in bodies.items()],
         )
         if bodies:
             c.execute("UPDATE state SET items = items + ?", (len(bodies) - len(alive),))
@@ -96,7 +95,7 @@ def item(database: Database, id: str) -> Item | None:
 
 
 def items(database: Database) -> Iterator[tuple[int, Item]]:
-    """Read in pieces, so no transaction stays open while the caller thinks; a later piece may be newer than a former."""
+    """In pieces, so no transaction stays open while the caller thinks: a later piece may be newer than a former."""
     after = -1
     while True:
         with database.read() as c:
@@ -112,7 +111,7 @@ def items(database: Database) -> Iterator[tuple[int, Item]]:
 def item_rows(database: Database, ids: Sequence[str]) -> Ints:
     with database.read() as c:
         rows = rows_of(c, ids)
-    return np.array([rows.get(id, -1) for id in ids], np.int64)
+    return np.array([rows.get(given, -1) for given in ids], np.int64)
 
 
 def row_of(connection: Connection, id: str) -> int:
@@ -136,8 +135,8 @@ def facts(database: Database, id: str) -> dict[str, Any]:
     if not usable_text(id):
         return {}
     with database.read() as c:
-        sql = "SELECT f.key, f.value FROM items i JOIN facts f ON f.item = i.row WHERE i.id = ? AND i.alive ORDER BY f.key"
-        found = c.execute(sql, (id,)).fetchall()
+        sql = "SELECT f.key, f.value FROM items i JOIN facts f ON f.item = i.row WHERE i.id = ? AND i.alive"
+        found = sorted(c.execute(sql, (id,)).fetchall())
     return {key: msgspec.json.decode(value) for key, value in found}
 
 

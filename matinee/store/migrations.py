@@ -1,7 +1,7 @@
 """The schema, as numbered steps. A step is never changed once released; a new one is appended.
 
-``PRAGMA user_version`` says how many steps a file has seen. Each step is one transaction, so a crash leaves the file before
-or after it. Before an existing file is changed, a copy of it is kept beside it (``matinee.db.before-2``).
+``PRAGMA user_version`` says how many steps a file has seen. Each step is one transaction, so a crash leaves the file
+before or after it. Before an existing file is changed, a copy of it is kept beside it (``matinee.db.before-2``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ APPLICATION = 0x4D544E45  # "MTNE", in the file's header: whose file this is
 
 
 def first(connection: sqlite3.Connection) -> None:
-    """Rows of ``items`` and ``users`` stay for ever (``alive = 0``, ``id`` NULL when erased), so max + 1 never reuses one.
+    """Rows of ``items`` and ``users`` stay for ever (``alive = 0``; ``id`` NULL when erased): max + 1 never reuses one.
 
     ``state`` has one row: the revision readers refresh on, counts kept exact by every writer, the release in force.
     """
@@ -95,8 +95,8 @@ def check_version(connection: sqlite3.Connection, path: Path, newest: int) -> in
             "store.newer",
             f"{path} was written by a newer Matinee (schema {version}; this one knows {newest}). Update Matinee with"
             " `pip install -U matinee`, or restore a backup made by this version. The file was left as it is.",
-            f"{path} 由更新版本的 Matinee 写入（模式 {version}，当前版本只认识到 {newest}）。请用 `pip install -U matinee` 更新，"
-            "或恢复由当前版本制作的备份。该文件未被改动。",
+            f"{path} 由更新版本的 Matinee 写入（模式 {version}，当前版本只认识到 {newest}）。"
+            "请用 `pip install -U matinee` 更新，或恢复由当前版本制作的备份。该文件未被改动。",
             exit_code=1,
         )
     return version

@@ -29,7 +29,8 @@ SAYINGS: dict[int, tuple[str, int, str, str]] = {
         500,
         "The store {path} is damaged ({why}). Stop writing, keep a copy of the file, find the damage with"
         " `matinee check`, and restore the last backup with `matinee restore`.",
-        "存储 {path} 已损坏（{why}）。请停止写入并保留该文件的副本，用 `matinee check` 查找损坏处，再用 `matinee restore` 恢复最近的备份。",
+        "存储 {path} 已损坏（{why}）。请停止写入并保留该文件的副本，"
+        "用 `matinee check` 查找损坏处，再用 `matinee restore` 恢复最近的备份。",
     ),
     sqlite3.SQLITE_BUSY: (
         "store.busy",
@@ -43,7 +44,8 @@ SAYINGS: dict[int, tuple[str, int, str, str]] = {
         500,
         "The disk of {path} failed ({why}). Nothing more is written until the store is opened again. Check the disk,"
         " then start Matinee again and run `matinee check`.",
-        "{path} 所在磁盘发生故障（{why}）。在重新打开存储之前不再写入。请检查磁盘，然后重启 Matinee 并运行 `matinee check`。",
+        "{path} 所在磁盘发生故障（{why}）。在重新打开存储之前不再写入。"
+        "请检查磁盘，然后重启 Matinee 并运行 `matinee check`。",
     ),
     sqlite3.SQLITE_CANTOPEN: (
         "store.unopenable",

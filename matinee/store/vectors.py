@@ -25,7 +25,8 @@ def checked(space: Space, hashes: Sequence[str], vectors: Floats) -> Floats:
             "vector.wrong_dim",
             f"The space {space.key} holds vectors of {space.dim} numbers; {len(hashes)} hashes came with an array of"
             f" shape {np.shape(vectors)}. Encode again with the encoder of this space.",
-            f"空间 {space.key} 的向量有 {space.dim} 维；{len(hashes)} 个哈希却带来形状为 {np.shape(vectors)} 的数组。请用该空间的编码器重新编码。",
+            f"空间 {space.key} 的向量有 {space.dim} 维；{len(hashes)} 个哈希却带来形状为 {np.shape(vectors)} 的数组。"
+            "请用该空间的编码器重新编码。",
         )
     if not np.isfinite(rows).all():
         raise MatineeError(
@@ -39,7 +40,7 @@ def checked(space: Space, hashes: Sequence[str], vectors: Floats) -> Floats:
             f"A vector for {space.key} is not of unit length. Divide each vector by its norm before storing it.",
             f"{space.key} 的某个向量不是单位长度。请先将每个向量除以其范数再存储。",
         )
-    if not all(hash and usable_text(hash) for hash in hashes):
+    if not all(given and usable_text(given) for given in hashes):
         raise bad_text("content hash")
     return rows
 
@@ -70,19 +71,19 @@ def put_vectors(database: Database, space: Space, hashes: Sequence[str], vectors
         c.executemany(
             "INSERT INTO vectors (space, hash, data) VALUES (?, ?, ?)"
             " ON CONFLICT (space, hash) DO UPDATE SET data = excluded.data",
-            ((number, hash, row.tobytes()) for hash, row in zip(hashes, rows, strict=True)),
+            ((number, given, row.tobytes()) for given, row in zip(hashes, rows, strict=True)),
         )
         bump(c)
 
 
 def has_vectors(database: Database, space: Space, hashes: Sequence[str]) -> Bools:
-    asked = json.dumps([hash for hash in hashes if usable_text(hash)], ensure_ascii=False)
+    asked = json.dumps([given for given in hashes if usable_text(given)], ensure_ascii=False)
     with database.read() as c:
         if (number := number_of(c, space)) is None:
             return np.zeros(len(hashes), np.bool_)
         sql = "SELECT v.hash FROM json_each(?) j CROSS JOIN vectors v ON v.space = ? AND v.hash = j.value"
-        found = {hash for (hash,) in c.execute(sql, (asked, number))}
-    return np.array([hash in found for hash in hashes], np.bool_)
+        found = {known for (known,) in c.execute(sql, (asked, number))}
+    return np.array([given in found for given in hashes], np.bool_)
 
 
 def link_content(database: Database, item: str, space: Space, hash: str) -> None:
