@@ -1,0 +1,53 @@
+"""Pictures and sounds beside text without a joint model: the label bridge.
+
+ConSE, Norouzi et al. 2014, "Zero-Shot Learning by Convex Combination of Semantic Embeddings" (arXiv 1312.5650, section
+3): the ten likeliest class names, weighted by their probability, as a mean of their text vectors. Here a class speaks with
+its English and its Chinese name. It is a bridge, not a joint space: it knows what has a label and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from matinee.encoders.labels import label_zh
+from matinee.encoders.text import TextEncoder
+from matinee.types import Floats, Space
+
+TOP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """Turns label probabilities into vectors that compare with those of text queries."""
+
+    space: Space
+    classes: Floats
+
+    def cross(self, probabilities: Floats) -> Floats:
+        """(n, 512) unit rows from (n, classes); rows of NaN stay NaN."""
+        out = np.full((len(probabilities), self.space.dim), np.nan, np.float32)
+        heard = np.flatnonzero(np.isfinite(probabilities).all(axis=1))
+        top = np.argsort(-probabilities[heard], axis=1, kind="stable")[:, :TOP]
+        weights = np.take_along_axis(probabilities[heard], top, axis=1)
+        mixed = np.einsum("nk,nkd->nd", weights, self.classes[top])
+        norm = np.linalg.norm(mixed, axis=1, keepdims=True)
+        out[heard] = np.divide(mixed, norm, out=np.full_like(mixed, np.nan), where=norm > 0)
+        return out
+
+
+def bridge(modality: str, names: Sequence[str], text: TextEncoder) -> Bridge:
+    """``modality``: frames or sound; ``names``: the labels of its network. Costs one text encoding of every name."""
+    vectors = text.encode_texts(list(names)) + text.encode_texts([label_zh(name) for name in names])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Bridge(Space(f"bridge.{modality}", "conse10-en-zh", text.space.dim), vectors)
+
+
+def top_labels(names: Sequence[str], probabilities: Floats, n: int = TOP) -> list[list[object]]:
+    """The n likeliest ``[label, probability]`` of one row, for a fact; none of a NaN row."""
+    if not np.isfinite(probabilities).all():
+        return []
+    order = np.argsort(-probabilities, kind="stable")[:n]
+    return [[names[i], round(float(probabilities[i]), 4)] for i in order]
