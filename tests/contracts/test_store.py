@@ -62,7 +62,8 @@ def test_rows_are_dense_and_in_order_of_first_sight(store: Store) -> None:
 def test_an_item_comes_back_as_it_was(store: Store) -> None:
     whole = Item(
         id="剧集/1 'x\"; --", title="Ünïcode \U0001f3ac", description="line\nline", tags=("a", "b"),
-        categories=("电影",), creators=("c",), language="zh", duration=1.5, released=-1e9, expires=4e9, media="m.mp4", cover="c.jpg",
+        categories=("电影",), creators=("c",), language="zh", duration=1.5, released=-1e9, expires=4e9,
+        media="m.mp4", cover="c.jpg",
         series="s", season=0, episode=3, collection="films", properties={"b": [1, None, {"x": 2.5}], "a": True},
     )  # fmt: skip
     store.put_items([whole])

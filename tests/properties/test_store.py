@@ -1,0 +1,162 @@
+"""The store against a dictionary, in every order of calls that Hypothesis thinks of; reopening changes nothing."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from matinee.protocols import Store
+from matinee.store import open_store
+from matinee.types import EVENT_KINDS, Event, Item, Space
+
+SPACE = Space("frames", "1", 3)
+IDS = st.sampled_from(["a", "b", "c", "猫", " "])
+USERS = st.sampled_from(["u", "v", "w"])
+TIMES = st.sampled_from([-1.0, 0.0, 1.0, 1.5, 2.0, 1e9])
+EVENTS = st.builds(
+    Event,
+    id=st.sampled_from([f"e{n}" for n in range(12)]),
+    user=USERS,
+    kind=st.sampled_from(EVENT_KINDS),
+    at=TIMES,
+    item=st.none() | IDS,
+    value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    text=st.none() | st.sampled_from(["好", "", "it's\n"]),
+)
+VECTORS = np.eye(3, dtype=np.float32)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """What the protocol says, in a few lines: ``items`` maps id to item, ``rows`` never forgets, ``log`` is a list."""
+
+    make = staticmethod(open_store)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "matinee.db"
+        self.store: Store = self.make(self.path)
+        self.items: dict[str, Item] = {}
+        self.rows: dict[str, int] = {}
+        self.events: list[Event] = []
+        self.user_rows: dict[str, int] = {}
+        self.vectors: dict[str, int] = {}
+        self.links: dict[str, str] = {}
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.folder.cleanup()
+
+    @rule(ids=st.lists(IDS, max_size=4), title=st.sampled_from(["", "é", "\U0001f3ac"]))
+    def put_items(self, ids: list[str], title: str) -> None:
+        sent = [Item(id=one, title=title) for one in ids]
+        for item in sent:
+            self.rows.setdefault(item.id, len(self.rows))
+            self.items[item.id] = item
+        assert self.store.put_items(sent).tolist() == [self.rows[one] for one in ids]
+
+    @rule(id=IDS)
+    def delete_item(self, id: str) -> None:
+        assert self.store.delete_item(id) == (self.items.pop(id, None) is not None)
+        self.links.pop(id, None)
+
+    @rule(batch=st.lists(EVENTS, max_size=5))
+    def append(self, batch: list[Event]) -> None:
+        accepted, duplicates, refused = 0, 0, []
+        known = {event.id for event in self.events}
+        for position, event in enumerate(batch):
+            if event.item is None and event.kind != "search":
+                refused.append((position, "event.no_item"))
+            elif event.id in known:
+                duplicates += 1
+            elif event.item is not None and event.item not in self.items:
+                refused.append((position, "event.unknown_item"))
+            else:
+                accepted += 1
+                known.add(event.id)
+                self.events.append(event)
+                self.user_rows.setdefault(event.user, len(self.user_rows))
+        answer = self.store.append(batch)
+        assert (answer.accepted, answer.duplicates, list(answer.refused)) == (accepted, duplicates, refused)
+
+    @rule(id=IDS, hash=st.sampled_from(["h0", "h1", "h2"]))
+    def put_and_link(self, id: str, hash: str) -> None:
+        self.store.put_vectors(SPACE, [hash], VECTORS[[int(hash[1])]])
+        if id in self.items:
+            self.store.link_content(id, SPACE, hash)
+            self.links[id] = hash
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = self.make(self.path)
+
+    @rule(user=USERS, n=st.integers(0, 6), before=TIMES | st.none())
+    def read_of_a_user(self, user: str, n: int, before: float | None) -> None:
+        limit = math.inf if before is None else before
+        mine = [(e.at, k, e) for k, e in enumerate(self.events) if e.user == user and e.at < limit]
+        last = [e for *_, e in sorted(mine, key=lambda row: row[:2])[::-1][:n]]
+        assert self.store.events_of(user, n, before) == last
+        kept = [e for e in last[::-1] if e.item in self.items]
+        history = self.store.history(user, n, limit)
+        assert history.items.tolist() == [self.rows[e.item] for e in kept]
+        assert history.at.tolist() == [e.at for e in kept]
+        assert history.users.tolist() == [self.user_rows[user] for _ in kept]
+
+    @invariant()
+    def counts_and_items_agree(self) -> None:
+        counts = self.store.counts()
+        assert (counts.items, counts.users, counts.events) == (len(self.items), len(self.user_rows), len(self.events))
+        assert dict(self.store.items()) == {self.rows[one]: item for one, item in self.items.items()}
+        assert dict(self.store.users()) == {row: user for user, row in self.user_rows.items()}
+
+    @invariant()
+    def log_agrees(self) -> None:
+        log = self.store.log()
+        rows = [self.rows[e.item] if e.item in self.items else -1 for e in self.events]
+        assert log.items.tolist() == rows
+        assert log.kinds.tolist() == [EVENT_KINDS.index(e.kind) for e in self.events]
+        assert [None if math.isnan(v) else v for v in log.value.tolist()] == [e.value for e in self.events]
+
+    @precondition(lambda self: self.links)
+    @invariant()
+    def vectors_agree(self) -> None:
+        rows, matrix = self.store.vectors(SPACE)
+        expected = sorted((self.rows[one], int(content[1])) for one, content in self.links.items())
+        assert list(zip(rows.tolist(), matrix.argmax(axis=1).tolist(), strict=True)) == expected
+
+
+FEW = settings(max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def test_the_store_is_a_dictionary() -> None:
+    run_state_machine_as_test(StoreMachine, settings=FEW)
+
+
+class Forgetful:
+    """A store with a bug planted: an event whose time is already known for the user is taken for a duplicate."""
+
+    def __init__(self, path: Path) -> None:
+        self._inner = open_store(path)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def events_of(self, user: str, n: int, before: float | None = None) -> list[Event]:
+        found = self._inner.events_of(user, 10**6, before)
+        return list({event.at: event for event in found[::-1]}.values())[::-1][:n]
+
+
+def test_the_machine_finds_a_planted_bug() -> None:
+    machine = type("Planted", (StoreMachine,), {"make": staticmethod(Forgetful)})
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(
+            machine, settings=settings(FEW, max_examples=300, phases=[Phase.generate], derandomize=True)
+        )
