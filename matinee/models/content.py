@@ -1,0 +1,166 @@
+"""Nearest by content: what looks, sounds or reads like the history. Works for an item the moment its file was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from matinee.models.common import Taste, silence, taste, top
+from matinee.types import Bools, Candidates, Floats, Interactions, Ints, Query
+
+FEATURE = "feature."
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """``power``: how fast the history fades. ``modalities``: which features to use, empty for all there are."""
+
+    power: float = 0.5
+    modalities: tuple[str, ...] = ()
+    name: str = "content"
+
+    def fit(self, data: Interactions, *, seed: int = 0) -> ContentModel:
+        """Learns nothing from the log; the model is the features and their means."""
+        del seed
+        chosen = {m: f for m, f in sorted(data.features.items()) if not self.modalities or m in self.modalities}
+        return content_model(self.name, chosen, self.power, data.n_items)
+
+
+@dataclass(frozen=True, slots=True)
+class Modality:
+    """One space's (n, dim) ``vectors`` (zero rows where missing), their ``mean`` (dim,), and ``scale`` (n,): one over
+    the length of vector minus mean, 0 where missing. ``spread``: the standard deviation of such a centred cosine.
+
+    The mean of an embedding space is what all items share; cosines are taken around it, or everything looks alike.
+    Dividing by the spread makes a far-out sound and a far-out picture equally far out.
+    """
+
+    vectors: Floats
+    mean: Floats
+    scale: Floats
+    spread: float
+
+    def centred(self, rows: Ints) -> Floats:
+        """(k, dim) unit rows around the mean, zero where missing or beyond the matrix."""
+        inside = rows < len(self.vectors)
+        out = np.zeros((len(rows), self.vectors.shape[1]), np.float32)
+        out[inside] = (self.vectors[rows[inside]] - self.mean) * self.scale[rows[inside], None]
+        return out
+
+    def has(self, rows: Ints) -> Bools:
+        inside = (rows >= 0) & (rows < len(self.scale))
+        out = np.zeros(len(rows), bool)
+        out[inside] = self.scale[rows[inside]] > 0
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class ContentModel:
+    """Score: for every modality that both the history and the item have, the cosine of the item with the history's
+    weighted sum; averaged over those modalities. NaN where there is none, or nothing was watched."""
+
+    name: str
+    modalities: Mapping[str, Modality]
+    power: float
+    n_items: int
+
+    def with_features(self, features: Mapping[str, Floats]) -> ContentModel:
+        """The same model over other features: rows may have been added since. Means are taken anew. O(n x dim)."""
+        return content_model(self.name, features, self.power, max(map(len, features.values()), default=0))
+
+    def _profiles(self, said: Taste) -> list[tuple[Modality, Floats]]:
+        """Of each modality that the history has: its profile, scaled so that a product with a centred unit row is the
+        cosine over the spread."""
+        out = []
+        for modality in self.modalities.values():
+            total = said.weight @ modality.centred(said.items)
+            length = float(np.linalg.norm(total))
+            if length > 1e-6:
+                out.append((modality, (total / (length * modality.spread)).astype(np.float32)))
+        return out
+
+    def _everything(self, query: Query) -> Floats:
+        profiles = self._profiles(taste(query.history, self.n_items, self.power))
+        total, count = np.zeros(self.n_items, np.float32), np.zeros(self.n_items, np.float32)
+        for modality, profile in profiles:
+            n = len(modality.scale)
+            total[:n] += (modality.vectors @ profile - modality.mean @ profile) * modality.scale
+            count[:n] += modality.scale > 0
+        if not profiles:
+            return silence(self.n_items)
+        return np.where(count > 0, total / np.maximum(count, 1), np.float32(np.nan)).astype(np.float32)
+
+    def retrieve(self, query: Query, n: int) -> Candidates:
+        """The best n of the catalogue. O(n_items x dim)."""
+        return top(self._everything(query), n)
+
+    def score(self, query: Query, candidates: Candidates) -> Floats:
+        """O(candidates x dim)."""
+        profiles = self._profiles(taste(query.history, self.n_items, self.power))
+        items = candidates.items
+        total, count = np.zeros(len(items), np.float32), np.zeros(len(items), np.float32)
+        for modality, profile in profiles:
+            here = np.flatnonzero(modality.has(items))
+            total[here] += modality.centred(items[here]) @ profile
+            count[here] += 1
+        return np.where(count > 0, total / np.maximum(count, 1), np.float32(np.nan)).astype(np.float32)
+
+    def explain(self, query: Query, items: Ints) -> Floats:
+        """(len(items), len(history)) float32; rows sum to the score."""
+        by_modality = self.explain_by_modality(query, items)
+        total = np.zeros((len(items), len(query.history)), np.float32)
+        for part in by_modality.values():
+            total += part
+        return total
+
+    def explain_by_modality(self, query: Query, items: Ints) -> dict[str, Floats]:
+        """The same by modality (``text``, ``frames``, ``sound``): the sum over modalities is ``explain``."""
+        said = taste(query.history, self.n_items, self.power)
+        count, parts = np.zeros(len(items), np.float32), {}
+        for name, modality in self.modalities.items():
+            past = modality.centred(said.items)
+            length = float(np.linalg.norm(said.weight @ past))
+            if length <= 1e-6:
+                continue
+            here = np.flatnonzero(modality.has(items))
+            part = np.zeros((len(items), len(query.history)), np.float32)
+            part[np.ix_(here, said.at)] = modality.centred(items[here]) @ past.T * said.weight[None, :]
+            parts[name] = part / np.float32(length * modality.spread)
+            count[here] += 1
+        share = (1 / np.maximum(count, 1)).astype(np.float32)[:, None]
+        return {name: part * share for name, part in parts.items()}
+
+    def arrays(self) -> Mapping[str, Any]:
+        features = {FEATURE + name: modality.vectors for name, modality in self.modalities.items()}
+        return {"power": np.float64(self.power), "n_items": np.int64(self.n_items), **features}
+
+    @staticmethod
+    def from_arrays(name: str, arrays: Mapping[str, Any]) -> ContentModel:
+        features = {key.removeprefix(FEATURE): arrays[key] for key in sorted(arrays) if key.startswith(FEATURE)}
+        return content_model(name, features, float(arrays["power"]), int(arrays["n_items"]))
+
+
+def content_model(name: str, features: Mapping[str, Floats], power: float, n_items: int) -> ContentModel:
+    """A model of features by modality; rows of NaN or of zeros are missing. A modality without rows drops out."""
+    kept = {key: modality(features[key]) for key in sorted(features)}
+    return ContentModel(name, {key: m for key, m in kept.items() if (m.scale > 0).any()}, power, n_items)
+
+
+def modality(vectors: Floats) -> Modality:
+    """Means, lengths and spread of (n, dim) vectors. With one item only, or all alike, there is no mean to take off."""
+    lacking: Bools = np.isnan(vectors.sum(1)) | ~vectors.any(axis=1)
+    filled = np.where(lacking[:, None], np.float32(0), vectors).astype(np.float32) if lacking.any() else vectors
+    have = np.flatnonzero(~lacking)
+    mean = filled[have].mean(0, dtype=np.float64).astype(np.float32) if len(have) else np.zeros(filled.shape[1:], "f")
+    length = np.sqrt(np.maximum((filled**2).sum(1) - 2 * filled @ mean + mean @ mean, 0))
+    if len(have) < 3 or (length[have] < 1e-4).all():
+        mean, length = np.zeros_like(mean), np.linalg.norm(filled, axis=1)
+    scale = np.where(lacking | (length < 1e-4), 0, 1 / np.maximum(length, 1e-4)).astype(np.float32)
+    some = have[:: max(1, len(have) // 500)]
+    rows = (filled[some] - mean) * scale[some, None]
+    cosines = (rows @ rows.T)[np.triu_indices(len(rows), 1)]
+    spread = float(np.sqrt((cosines**2).mean())) if len(cosines) else 1.0
+    return Modality(filled, mean, scale, max(spread, 1e-3))

@@ -1,0 +1,111 @@
+"""One model for every recipe whose answer is a matrix from items watched to items to come: EASE, transitions, item-kNN,
+co-occurrence, RP3beta. The score of item i is the sum over the history of weight x matrix[watched, i]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from matinee.models.common import pick, silence, taste, top
+from matinee.types import Bools, Candidates, Floats, Ints, Query
+
+DENSE_ITEMS = 4096  # a square of this side is 64 MiB; above it the greatest weights of each row are kept
+
+
+@dataclass(frozen=True, slots=True)
+class ItemWeights:
+    """``values`` is (n, n) when dense (``starts`` and ``columns`` empty), else the data of a CSR matrix with ``starts``
+    (n + 1,) and ``columns`` (nnz,). ``known`` (n,): items that were watched in training; the others score NaN, as does
+    everything for a history that says nothing. ``power``: how fast a history fades (``common.taste``)."""
+
+    name: str
+    values: Floats
+    starts: Ints
+    columns: Ints
+    known: Bools
+    power: float
+
+    def _everything(self, query: Query) -> Floats:
+        said = taste(query.history, len(self.known), self.power)
+        heard = self.known[said.items]
+        rows, weight = said.items[heard], said.weight[heard]
+        if not len(rows):
+            return silence(len(self.known))
+        if not len(self.starts):
+            scores = weight @ self.values[rows]
+        else:
+            scores = np.zeros(len(self.known), np.float32)
+            for row, w in zip(rows, weight, strict=True):
+                part = slice(self.starts[row], self.starts[row + 1])
+                scores[self.columns[part]] += w * self.values[part]
+        return np.where(self.known, scores, np.float32(np.nan)).astype(np.float32)
+
+    def retrieve(self, query: Query, n: int) -> Candidates:
+        """The best n of the catalogue. O(history x n_items)."""
+        return top(self._everything(query), n)
+
+    def score(self, query: Query, candidates: Candidates) -> Floats:
+        return pick(self._everything(query), candidates.items)
+
+    def explain(self, query: Query, items: Ints) -> Floats:
+        """(len(items), len(history)) float32; rows sum to the score. Zero rows where the score is NaN."""
+        out = np.zeros((len(items), len(query.history)), np.float32)
+        said = taste(query.history, len(self.known), self.power)
+        reach = np.flatnonzero((items >= 0) & (items < len(self.known)))
+        reach = reach[self.known[items[reach]]]
+        for at, row, w in zip(said.at, said.items, said.weight, strict=True):
+            if self.known[row]:
+                out[reach, at] = w * self._row(row)[items[reach]]
+        return out
+
+    def _row(self, row: int) -> Floats:
+        if not len(self.starts):
+            return self.values[row]  # type: ignore[no-any-return]
+        out = np.zeros(len(self.known), np.float32)
+        part = slice(self.starts[row], self.starts[row + 1])
+        out[self.columns[part]] = self.values[part]
+        return out
+
+    def arrays(self) -> Mapping[str, Any]:
+        return {
+            "values": self.values, "starts": self.starts, "columns": self.columns, "known": self.known,
+            "power": np.float64(self.power),
+        }  # fmt: skip
+
+    @staticmethod
+    def from_arrays(name: str, arrays: Mapping[str, Any]) -> ItemWeights:
+        a = arrays
+        return ItemWeights(name, a["values"], a["starts"], a["columns"], a["known"], float(a["power"]))
+
+
+def item_weights(name: str, matrix: Floats, known: Bools, power: float, keep: int = 0) -> ItemWeights:
+    """A model of a dense (n, n) matrix; with ``keep`` above 0, or above ``DENSE_ITEMS`` items, as CSR with the ``keep``
+    (512 where not given) entries of greatest size in each row. The matrix may be used as is: hand over a fresh one."""
+    n = len(matrix)
+    none = np.empty(0, np.int64)
+    if not keep and n <= DENSE_ITEMS:
+        return ItemWeights(name, np.ascontiguousarray(matrix, np.float32), none, none, known, power)
+    keep = min(keep or 512, n)
+    columns, values = [], []
+    for row in matrix:
+        greatest = np.sort(np.argpartition(-np.abs(row), keep - 1)[:keep]) if n else none
+        greatest = greatest[row[greatest] != 0]
+        columns.append(greatest.astype(np.int64))
+        values.append(row[greatest].astype(np.float32))
+    starts = np.cumsum([0, *map(len, columns)]).astype(np.int64)
+    return ItemWeights(
+        name, np.concatenate([*values, np.empty(0, np.float32)]), starts, np.concatenate([*columns, none]), known, power
+    )
+
+
+def from_csr(name: str, matrix: Any, known: Bools, power: float) -> ItemWeights:
+    """A model of a SciPy sparse (n, n) matrix, kept sparse."""
+    m = matrix.tocsr()
+    m.sum_duplicates()
+    m.sort_indices()
+    return ItemWeights(
+        name, m.data.astype(np.float32), m.indptr.astype(np.int64), m.indices.astype(np.int64), known, power
+    )
