@@ -13,25 +13,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 from matinee.errors import MatineeError
 from matinee.store import trouble
 
 BUSY_MS = 10_000
+Mode = Literal["rw", "ro", "immutable"]  # immutable: on a read-only disk, where not even the log's index can be made
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
 
 class Database:
     """``write()`` and ``read()`` lend a connection inside a transaction. Errors leave as ``MatineeError``."""
 
-    __slots__ = ("_broken", "_closed", "_idle", "_lock", "_pid", "_pool", "_writer", "path", "readonly")
+    __slots__ = ("_broken", "_closed", "_idle", "_lock", "_pid", "_pool", "_writer", "mode", "path")
 
-    def __init__(self, path: Path, *, readonly: bool = False) -> None:
-        self.path, self.readonly = path, readonly
+    def __init__(self, path: Path, mode: Mode = "rw") -> None:
+        self.path, self.mode = path, mode
         self._lock, self._pool = threading.RLock(), threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._pid, self._closed, self._broken = os.getpid(), False, False
-        self._writer = connect(path, readonly=readonly)
+        self._writer = connect(path, mode)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -66,7 +68,7 @@ class Database:
             self._usable()
             with self._pool:
                 lent = self._idle.pop() if self._idle else None
-            connection = lent or connect(self.path, readonly=self.readonly, reader=True)
+            connection = lent or connect(self.path, self.mode, reader=True)
             try:
                 yield connection
             finally:
@@ -110,14 +112,14 @@ class Database:
             )
 
 
-def connect(path: Path, *, readonly: bool = False, reader: bool = False) -> sqlite3.Connection:
-    """A connection with this store's settings. ``reader`` refuses writes; ``readonly`` does not even ask to write."""
-    uri = f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}"
+def connect(path: Path, mode: Mode = "rw", *, reader: bool = False) -> sqlite3.Connection:
+    """A connection with this store's settings. ``reader`` refuses writes, and changes nothing in the file."""
+    uri = f"{path.absolute().as_uri()}?{'immutable=1' if mode == 'immutable' else 'mode=' + mode}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
     try:
         for pragma in ("foreign_keys=ON", "cache_size=-16384", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
-        if reader or readonly:
+        if reader or mode != "rw":
             connection.execute("PRAGMA query_only=ON")
         else:
             _prepare_writer(connection)
@@ -143,6 +145,12 @@ def _prepare_writer(connection: sqlite3.Connection) -> None:
 
 def create_file(path: Path) -> None:
     """An empty database file that only its owner may read (it holds what people watched)."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def check_sqlite() -> None:
+    """Raises ``store.sqlite_old`` where this Python's SQLite cannot read the schema."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         need, have = ".".join(map(str, OLDEST_SQLITE)), sqlite3.sqlite_version
         raise MatineeError(
@@ -152,5 +160,3 @@ def create_file(path: Path) -> None:
             status=500,
             exit_code=1,
         )
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -10,9 +11,9 @@ from typing import Any
 
 from matinee.protocols import Appended, Counts, FileRecord, Log
 from matinee.store import events, items, releases, vectors
-from matinee.store.connection import Database, connect, create_file
+from matinee.store.connection import Database, Mode, check_sqlite, connect, create_file
 from matinee.store.migrations import STEPS, check_version, migrate
-from matinee.store.trouble import primary, saying, told
+from matinee.store.trouble import saying, told
 from matinee.types import Bools, Event, Floats, Ints, Item, Space
 
 
@@ -113,18 +114,28 @@ class SQLiteStore:
 
 def open_database(path: Path) -> Database:
     """The file, made or migrated first. On a disk that cannot be written, an up-to-date store opens for reading."""
+    check_sqlite()
     with told(path):
         try:
-            create_file(path)
+            if not path.exists():
+                create_file(path)
+            if not os.access(path, os.W_OK):
+                return _open_for_reading(path)
+            # Looked at before anything is changed: the file may be another program's, or a newer Matinee's.
+            with closing(connect(path, reader=True)) as connection:
+                check_version(connection, path, len(STEPS))
             with closing(connect(path)) as connection:
                 migrate(connection, path)
             return Database(path)
         except OSError as error:
             raise saying(sqlite3.SQLITE_CANTOPEN, path, error.strerror or str(error)) from error
-        except sqlite3.OperationalError as error:
-            if primary(error) != sqlite3.SQLITE_READONLY:
-                raise
-            with closing(connect(path, readonly=True)) as connection:
-                if check_version(connection, path, len(STEPS)) < len(STEPS):
-                    raise
-            return Database(path, readonly=True)
+
+
+def _open_for_reading(path: Path) -> Database:
+    log = path.with_name(path.name + "-wal")
+    still = os.statvfs(path).f_flag & os.ST_RDONLY and not (log.exists() and log.stat().st_size)
+    mode: Mode = "immutable" if still else "ro"
+    with closing(connect(path, mode)) as connection:
+        if check_version(connection, path, len(STEPS)) < len(STEPS):
+            raise saying(sqlite3.SQLITE_READONLY, path, "its schema is older and must be brought up to date first")
+    return Database(path, mode)
