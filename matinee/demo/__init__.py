@@ -1,0 +1,1 @@
+"""The demo library: real media and real watch logs out of registry packages."""
