@@ -1,0 +1,55 @@
+// The one way to the server. Every failure is a Problem with a code: "gone" when no answer came at all.
+import { app } from "./app.svelte.js";
+
+export class Problem extends Error {
+  constructor(code, detail, status = 0) {
+    super(detail);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+const PREFIX = "/api/v1/";
+
+/** path(["users", id, "rows"], {n: 20}): every part is percent-encoded, because an id may hold any character. */
+export function path(parts, query = {}) {
+  const asked = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null && value !== "") asked.set(name, value);
+  }
+  const tail = asked.toString();
+  return PREFIX + parts.map(encodeURIComponent).join("/") + (tail ? "?" + tail : "");
+}
+
+export async function call(url, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(url, { ...options, headers: { "Accept-Language": app.lang, ...options.headers } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    app.gone = true;
+    throw new Problem("gone", "");
+  }
+  if (answer.status >= 502 && answer.status <= 504) {
+    app.gone = true;
+    throw new Problem("gone", "", answer.status);
+  }
+  app.gone = false;
+  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  let said = {};
+  try {
+    said = await answer.json();
+  } catch {
+    // an answer that is no JSON says nothing beyond its status
+  }
+  throw new Problem(said.code ?? String(answer.status), said.detail ?? said.title ?? "", answer.status);
+}
+
+export const get = (parts, query, signal) => call(path(parts, query), { signal });
+
+export const send = (method, parts, body, query) =>
+  call(path(parts, query), {
+    method,
+    headers: { "Content-Type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });

@@ -1,0 +1,125 @@
+// The rows, and what happens to them after a deed: post the event, wait until it is durable, read the rows anew.
+import { app, say } from "./app.svelte.js";
+import { get } from "./api.js";
+import { record } from "./events.js";
+import { keep, recall } from "./kept.js";
+import { titled } from "./names.js";
+import { t } from "./words.js";
+
+const PER_ROW = 24;
+const IN_CATEGORY = 60;
+const seen = new Map(); // items as some slate brought them, with reasons; the newest wins
+let asked = 0;
+
+export const remembered = (id) => seen.get(id);
+
+export function remember(items, slate) {
+  for (const item of items) {
+    const before = seen.get(item.item);
+    seen.set(item.item, { ...before, ...item, slate: slate ?? item.slate ?? before?.slate });
+  }
+  if (seen.size > 5000) for (const id of [...seen.keys()].slice(0, 1000)) seen.delete(id);
+  return items;
+}
+
+async function fetchRows() {
+  const user = app.viewer;
+  const { collection, category, diversity } = app;
+  if (category) {
+    const slate = await get(["users", user, "recommendations"], { n: IN_CATEGORY, collection, category, diversity });
+    return [{ row: "for_you", key: "for_you", grid: true, category, items: remember(slate.items, slate.slate) }];
+  }
+  const wanted = [get(["users", user, "rows"], { n: PER_ROW, collection, diversity })];
+  if (diversity !== null) {
+    wanted.push(get(["users", user, "recommendations"], { n: PER_ROW, collection, diversity }));
+  }
+  const [answer, varied] = await Promise.all(wanted);
+  const rows = answer.rows.filter((row) => row.items.length > 0);
+  for (const row of rows) {
+    row.key = row.row + "|" + (row.item ?? (row.row === "category" ? row.title : ""));
+    if (row.row === "for_you" && varied) Object.assign(row, { items: varied.items, slate: varied.slate });
+    remember(row.items, row.slate);
+  }
+  const keys = new Set();
+  return rows.filter((row) => !keys.has(row.key) && keys.add(row.key));
+}
+
+/** Reads the rows. Returns how many suggestions for the viewer are others than before, or null on a first reading. */
+export async function loadRows() {
+  const mine = ++asked;
+  const before = app.rows;
+  try {
+    const rows = await fetchRows();
+    if (mine !== asked) return null; // a later question is on its way
+    const first = rows.find((row) => row.row === "for_you");
+    const known = before?.find((row) => row.row === "for_you" && row.category === first?.category);
+    const old = new Set((known?.items ?? []).map((item) => item.item));
+    const others = known && first ? first.items.filter((item) => !old.has(item.item)).map((item) => item.item) : [];
+    app.fresh = Object.fromEntries(others.map((id) => [id, true]));
+    app.rows = rows;
+    app.problem = null;
+    app.turn += 1;
+    return known ? others.length : null;
+  } catch (problem) {
+    if (mine === asked) app.problem = problem;
+    return null;
+  }
+}
+
+/** What the viewer did before, so that hearts and stars stand right after a reload of the page. */
+export async function loadDid() {
+  const { events } = await get(["users", app.viewer, "events"], { n: 500 });
+  const did = {};
+  for (const event of [...events].reverse()) if (event.item) note(did, event);
+  const kept = recall("progress", {})[app.viewer] ?? {};
+  for (const [item, [at, whole]] of Object.entries(kept)) did[item] = { ...did[item], at, share: whole ? at / whole : 0 };
+  app.did = did;
+}
+
+function note(did, event) {
+  const now = { ...did[event.item] };
+  if (event.kind === "like") Object.assign(now, { like: true, dislike: false });
+  if (event.kind === "dislike") Object.assign(now, { like: false, dislike: true });
+  if (event.kind === "save") now.save = true;
+  if (event.kind === "rating") now.stars = event.value;
+  if (event.kind === "finish") now.seen = true;
+  if (event.kind === "hide") now.hidden = true;
+  did[event.item] = now;
+}
+
+/** Post what was done with an item, then let the rows answer. */
+export async function act(item, kind, value = undefined) {
+  const slate = seen.get(item.item)?.slate;
+  note(app.did, { item: item.item, kind, value });
+  if (kind === "hide") dropEverywhere(item.item);
+  const late = setTimeout(() => say(t("waiting")), 1500);
+  try {
+    await record(app.viewer, kind, item.item, { value, slate });
+  } catch (problem) {
+    clearTimeout(late);
+    say(t("refused", { why: problem.message || problem.code }), "bad");
+    return;
+  }
+  clearTimeout(late);
+  const changed = await loadRows();
+  const { name } = titled(item);
+  const short = name.length > 60 ? name.slice(0, 59) + "…" : name;
+  const said = t("did_" + kind, { title: short, n: value });
+  const then = changed === null ? "" : changed ? t("changed", { n: changed }) : t("unchanged");
+  say(said + (app.lang === "zh" ? "" : " ") + then);
+}
+
+function dropEverywhere(id) {
+  for (const row of app.rows ?? []) row.items = row.items.filter((item) => item.item !== id);
+}
+
+export function keepProgress(item, at, whole) {
+  const all = recall("progress", {});
+  const mine = all[app.viewer] ?? {};
+  const done = !whole || at < 3 || at > whole - 3;
+  if (done) delete mine[item];
+  else mine[item] = [Math.round(at * 10) / 10, Math.round(whole * 10) / 10];
+  all[app.viewer] = Object.fromEntries(Object.entries(mine).slice(-300));
+  keep("progress", all);
+  app.did[item] = { ...app.did[item], at: done ? 0 : at, share: done ? 0 : at / whole };
+}
