@@ -1,0 +1,60 @@
+"""The recipe of a blend: fit every expert on what is earlier, weigh them on what came last, fit them again on all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from matinee.errors import MatineeError
+from matinee.models.blend import Blend, learn_weights
+from matinee.models.holdout import latest_slice
+from matinee.models.table import load_recipe
+from matinee.protocols import Model, Recipe
+from matinee.types import Interactions
+
+Progress = Callable[[str, float], None]
+EXPERTS = ("popular", "popular_recent", "item_knn", "ease", "transitions", "content")
+
+
+@dataclass(frozen=True, slots=True)
+class Blended:
+    """``recipes``: the experts by name. ``share`` of the log, the latest, and ``cases`` drawn from it weigh them."""
+
+    recipes: tuple[str, ...] = EXPERTS
+    share: float = 0.1
+    cases: int = 2000
+    name: str = "blend"
+
+    def fit(self, data: Interactions, *, seed: int = 0) -> Blend:
+        """Twice the cost of its experts."""
+        experts = [load_recipe(name) for name in self.recipes]
+        return fit_blend(experts, data, seed, self, lambda stage, share: None)
+
+
+def fit_blend(experts: list[Recipe], data: Interactions, seed: int, settings: Blended, progress: Progress) -> Blend:
+    """``progress`` hears what is being done and the share of the whole that is behind."""
+    steps = 2 * len(experts) + 1
+    held = latest_slice(data, share=settings.share, most=settings.cases, seed=seed)
+    kept: list[Recipe] = []
+    trial: list[Model] = []
+    for at, recipe in enumerate(experts):
+        progress(f"trial {recipe.name}", at / steps)
+        try:
+            trial.append(recipe.fit(held.earlier, seed=seed))
+        except MatineeError as error:
+            if error.code != "model.too_many_items":
+                raise
+            progress(f"skipped {recipe.name}: {error.en}", at / steps)
+            continue
+        kept.append(recipe)
+    progress("weights", len(experts) / steps)
+    weights = learn_weights(trial, held.cases)
+    trial.clear()  # their arrays are as large as those to come
+    models = []
+    for at, recipe in enumerate(kept):
+        progress(recipe.name, (len(experts) + 1 + at) / steps)
+        models.append(recipe.fit(data, seed=seed))
+    progress("fitted", 1.0)
+    return Blend(tuple(models), np.asarray(weights, np.float32), settings.name)

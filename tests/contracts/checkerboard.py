@@ -1,0 +1,50 @@
+"""Data whose answer is known: users and items of two colours, who watch only their own colour."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from matinee.types import EVENT_KINDS, History, Interactions, Query
+
+PLAY = EVENT_KINDS.index("play")
+START = 1.6e9
+USERS, ITEMS = 40, 24
+
+
+def log(rows, n_users, n_items, features=None) -> Interactions:
+    """Interactions of (user, item, at, strength) tuples, sorted as the type asks."""
+    rows = sorted(rows, key=lambda row: (row[0], row[2]))
+    users, items, at, strength = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Interactions(
+        np.array(users, np.int64), np.array(items, np.int64), np.array(at, np.float64), np.array(strength, np.float32),
+        n_users, n_items, features or {},
+    )  # fmt: skip
+
+
+def history(items, strength=None, end=START + 1e7) -> History:
+    n = len(items)
+    strength = np.ones(n, np.float32) if strength is None else np.array(strength, np.float32)
+    at = end - 100.0 * np.arange(n, 0, -1)
+    return History(np.array(items, np.int64), at, strength, np.full(n, PLAY, np.int64))
+
+
+def query(items, strength=None, now=START + 1e7, user="u") -> Query:
+    return Query(now=now, user=user, history=history(items, strength, now))
+
+
+def checkerboard(seed=0) -> Interactions:
+    """User u watches 8 of the items of its colour (u % 2), in a random order; item rows alternate in colour. Row ITEMS - 1
+    was never watched; its features say that it is odd like its row. Features: colour and a little of their own."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for user in range(USERS):
+        own = np.arange(user % 2, ITEMS - 2, 2)
+        for place, item in enumerate(rng.permutation(own)[:8]):
+            rows.append((user, int(item), START + 3600.0 * (user + 50 * place), 1.0))
+    return log(rows, USERS, ITEMS, {"text": colours(rng, 6), "frames": colours(rng, 5)})
+
+
+def colours(rng, dim) -> np.ndarray:
+    out = 0.2 * rng.standard_normal((ITEMS, dim)).astype(np.float32)
+    out[np.arange(ITEMS), np.arange(ITEMS) % 2] += 1
+    return out / np.linalg.norm(out, axis=1, keepdims=True)
