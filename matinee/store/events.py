@@ -13,6 +13,7 @@ import numpy as np
 from matinee.protocols import Appended, Log
 from matinee.store.connection import Database
 from matinee.store.items import rows_of
+from matinee.store.sums import sum_of
 from matinee.store.trouble import usable_text
 from matinee.types import Event, EventKind
 
@@ -22,7 +23,10 @@ COLUMNS = np.dtype([("sequence", "i8"), ("user", "i8"), ("item", "i8"), ("kind",
 # NumPy reads these columns without a Python object for what is missing: no item is -1, no value is infinite (and is
 # made NaN below; infinite values are refused at the door).
 AS_COLUMNS = "sequence, user, coalesce(item, -1), kind, at, coalesce(value, 9e999)"
-INSERT = "INSERT INTO events (user, item, kind, at, value, id, text, session, slate) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = (
+    "INSERT INTO events (user, item, kind, at, value, id, text, session, slate, sum)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def fault_of(event: Event) -> str | None:
@@ -68,7 +72,9 @@ def append(database: Database, events: Sequence[Event]) -> Appended:
 def _values(event: Event, user: int, items: dict[str, int]) -> tuple[Any, ...]:
     item = None if event.item is None else items[event.item]
     kind = CODES[event.kind]
-    return (user, item, kind, event.at, event.value, event.id, event.text, event.session, event.slate)
+    value = None if event.value is None else float(event.value)
+    row = (user, item, kind, float(event.at), value, event.id, event.text, event.session, event.slate)
+    return (*row, sum_of(*row))
 
 
 def _known_events(connection: Connection, ids: list[str]) -> set[str]:
@@ -82,9 +88,10 @@ def _user_rows(connection: Connection, events: list[Event]) -> tuple[dict[str, i
     sql = "SELECT u.id, u.row FROM json_each(?) j CROSS JOIN users u ON u.id = j.value"
     rows: dict[str, int] = dict(connection.execute(sql, (json.dumps(ids, ensure_ascii=False),)).fetchall())
     following: int = connection.execute("SELECT coalesce(max(row), -1) + 1 FROM users").fetchone()[0]
-    made = [(following + n, new) for n, new in enumerate(user for user in ids if user not in rows)]
-    connection.executemany("INSERT INTO users (row, id) VALUES (?, ?)", made)
-    return rows | {new: row for row, new in made}, len(made)
+    new = enumerate((user for user in ids if user not in rows), following)
+    made = [(row, user, sum_of(row, user)) for row, user in new]
+    connection.executemany("INSERT INTO users (row, id, sum) VALUES (?, ?, ?)", made)
+    return rows | {user: row for row, user, _ in made}, len(made)
 
 
 def events_of(database: Database, user: str, n: int, before: float | None) -> list[Event]:

@@ -14,6 +14,7 @@ import numpy as np
 from matinee.errors import MatineeError
 from matinee.protocols import FileRecord
 from matinee.store.connection import Database
+from matinee.store.sums import sum_of
 from matinee.store.trouble import bad_text, unknown_item, usable_text
 from matinee.types import Ints, Item
 
@@ -63,9 +64,9 @@ def put_items(database: Database, items: Sequence[Item]) -> Ints:
         for new in (given for given in bodies if given not in rows):
             rows[new], following = following, following + 1
         c.executemany(
-            "INSERT INTO items (row, alive, id, body) VALUES (?, 1, ?, ?)"
-            " ON CONFLICT (row) DO UPDATE SET alive = 1, body = excluded.body",
-            [(rows[given], given, body) for given, body in bodies.items()],
+            "INSERT INTO items (row, alive, id, body, sum) VALUES (?, 1, ?, ?, ?)"
+            " ON CONFLICT (row) DO UPDATE SET alive = 1, body = excluded.body, sum = excluded.sum",
+            [(rows[given], given, body, sum_of(rows[given], given, body)) for given, body in bodies.items()],
         )
         if bodies:
             c.execute("UPDATE state SET items = items + ?", (len(bodies) - len(alive),))
@@ -78,7 +79,7 @@ def delete_item(database: Database, id: str) -> bool:
     with database.write() as c:
         if (row := rows_of(c, [id]).get(id)) is None:
             return False
-        c.execute("UPDATE items SET alive = 0, body = NULL WHERE row = ?", (row,))
+        c.execute("UPDATE items SET alive = 0, body = NULL, sum = ? WHERE row = ?", (sum_of(row, id, None), row))
         c.execute("DELETE FROM links WHERE item = ?", (row,))
         c.execute("DELETE FROM facts WHERE item = ?", (row,))
         c.execute("UPDATE state SET items = items - 1")
@@ -126,8 +127,12 @@ def put_fact(database: Database, id: str, key: str, value: Any) -> None:
     if not key or not usable_text(key):
         raise bad_text("fact key")
     with database.write() as c:
-        sql = "INSERT INTO facts VALUES (?, ?, ?) ON CONFLICT (item, key) DO UPDATE SET value = excluded.value"
-        c.execute(sql, (row_of(c, id), key, text))
+        row = row_of(c, id)
+        c.execute(
+            "INSERT INTO facts VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (item, key) DO UPDATE SET value = excluded.value, sum = excluded.sum",
+            (row, key, text, sum_of(row, key, text)),
+        )
         bump(c)
 
 

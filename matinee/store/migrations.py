@@ -7,12 +7,14 @@ before or after it. Before an existing file is changed, a copy of it is kept bes
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from matinee.errors import MatineeError
+from matinee.store.sums import sum_of, sum_of_vector
 
 Step = Callable[[sqlite3.Connection], None]
 APPLICATION = 0x4D544E45  # "MTNE", in the file's header: whose file this is
@@ -53,7 +55,29 @@ CREATE TABLE releases (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, 
 CREATE TABLE erasures (user INTEGER PRIMARY KEY REFERENCES users (row), done INTEGER NOT NULL) STRICT
 """
 
-STEPS: tuple[Step, ...] = (first,)
+
+def second(connection: sqlite3.Connection) -> None:
+    """Row checksums (``store.sums``), and ``lineage``: a store and its backups share it, two libraries never do."""
+    connection.create_function("sum_of", -1, sum_of, deterministic=True)
+    connection.create_function("sum_of_vector", 2, sum_of_vector, deterministic=True)
+    for table, columns in SUMMED.items():
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN sum INTEGER")
+        call = f"sum_of_vector({columns})" if table == "vectors" else f"sum_of({columns})"
+        connection.execute(f"UPDATE {table} SET sum = {call}")  # noqa: S608
+    connection.execute("ALTER TABLE state ADD COLUMN lineage TEXT")
+    connection.execute("UPDATE state SET lineage = ?", (secrets.token_hex(16),))
+
+
+SUMMED = {  # what each row's checksum covers, in this order
+    "items": "row, id, body",
+    "users": "row, id",
+    "events": "user, item, kind, at, value, id, text, session, slate",
+    "vectors": "hash, data",
+    "facts": "item, key, value",
+    "releases": "digest, manifest",
+}
+
+STEPS: tuple[Step, ...] = (first, second)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step] = STEPS) -> None:

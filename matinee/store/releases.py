@@ -10,6 +10,7 @@ import msgspec
 from matinee.errors import MatineeError
 from matinee.store.connection import Database
 from matinee.store.items import bump, json_of
+from matinee.store.sums import sum_of
 from matinee.store.trouble import bad_text, usable_text
 
 
@@ -19,9 +20,9 @@ def put_release(database: Database, digest: str, manifest: Mapping[str, Any]) ->
         raise bad_text("release digest")
     with database.write() as c:
         c.execute(
-            "INSERT INTO releases (digest, manifest) VALUES (?, ?)"
-            " ON CONFLICT (digest) DO UPDATE SET manifest = excluded.manifest",
-            (digest, text),
+            "INSERT INTO releases (digest, manifest, sum) VALUES (?, ?, ?)"
+            " ON CONFLICT (digest) DO UPDATE SET manifest = excluded.manifest, sum = excluded.sum",
+            (digest, text, sum_of(digest, text)),
         )
         bump(c)
 

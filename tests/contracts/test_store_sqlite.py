@@ -79,7 +79,7 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> 
     assert (tmp_path / "x.db").read_bytes() == before
 
 
-def second(connection: sqlite3.Connection) -> None:
+def another(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE items ADD COLUMN later TEXT")
     connection.execute("UPDATE items SET later = id")
 
@@ -93,7 +93,7 @@ def test_a_step_forward_keeps_the_data_and_a_copy_of_the_file(tmp_path: Path) ->
     path = tmp_path / "x.db"
     filled(path).close()
     with closing(connect(path)) as c:
-        migrations.migrate(c, path, (*migrations.STEPS, second))
+        migrations.migrate(c, path, (*migrations.STEPS, another))
         assert c.execute("SELECT later FROM items").fetchall() == [("a",), ("b",)]
         assert c.execute("PRAGMA user_version").fetchone() == (len(migrations.STEPS) + 1,)
     copy = tmp_path / f"x.db.before-{len(migrations.STEPS) + 1}"
