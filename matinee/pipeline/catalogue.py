@@ -1,0 +1,258 @@
+"""A frozen picture of the store's items, in the form that requests need: arrays by row. The request path reads only
+this and the user's history, so a request never waits for a write, and offline replay uses the very same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from matinee.index.exact import ExactIndex
+from matinee.protocols import Store
+from matinee.types import Bools, Doubles, Floats, Ints, Item, Space
+
+LABELS = ("labels.frames", "labels.sound")
+CONTENT = ("text", "frames", "sound")  # spaces that describe an item; others exist for search only
+Labels = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The vectors of one space: ``rows`` (m,) ascending, ``vectors`` (m, dim) unit rows, ``place`` (size,) the position
+    of an item row among them or -1.
+
+    Items are compared around ``mean`` (dim,), what all items of the space share, or everything looks alike; ``scale``
+    (m,) is one over the length of vector minus mean. ``spread`` is the deviation of such a centred cosine between two
+    random items: divided by it, cosines of different spaces are equally far out.
+    """
+
+    space: Space
+    rows: Ints
+    vectors: Floats
+    place: Ints
+    mean: Floats
+    scale: Floats
+    spread: float
+
+    @staticmethod
+    def build(space: Space, rows: Ints, vectors: Floats, size: int) -> Shelf:
+        index = ExactIndex.build(rows, vectors)
+        place = np.full(size, -1, np.int64)
+        place[index.rows] = np.arange(len(index.rows))
+        # of one or two items the mean is no common part but the items themselves
+        few = len(index.rows) < 3
+        mean = np.zeros(space.dim, np.float32) if few else index.vectors.mean(axis=0, dtype=np.float32)
+        scale = _scale(index.vectors, mean)
+        return Shelf(space, index.rows, index.vectors, place, mean, scale, _spread(index.vectors, mean, scale))
+
+    @cached_property
+    def index(self) -> ExactIndex:
+        return ExactIndex(self.rows, self.vectors)
+
+    def has(self, rows: Ints) -> Bools:
+        known = (rows >= 0) & (rows < len(self.place))
+        known[known] = self.place[rows[known]] >= 0
+        return known
+
+    def take(self, rows: Ints) -> Floats:
+        """(n, dim) vectors of item rows; NaN where an item has none."""
+        known = self.has(rows)
+        if known.all():
+            return self.vectors[self.place[rows]]
+        taken = np.full((len(rows), self.vectors.shape[1]), np.nan, np.float32)
+        taken[known] = self.vectors[self.place[rows[known]]]
+        return taken
+
+    def centred(self, rows: Ints) -> Floats:
+        """(n, dim) unit vectors around the mean; 0 where an item has none."""
+        known = self.has(rows)
+        places = self.place[rows[known]]
+        taken = np.zeros((len(rows), self.vectors.shape[1]), np.float32)
+        taken[known] = (self.vectors[places] - self.mean) * self.scale[places, None]
+        return taken
+
+    def against(self, profile: Floats, rows: Ints | None = None) -> Floats:
+        """(n,) products of a vector (dim,) with the centred unit vectors of ``rows``, all of which must have one; of
+        the whole shelf where None. Copies no vectors for the whole shelf."""
+        shared = float(self.mean @ profile)
+        if rows is None:
+            return np.asarray((self.vectors @ profile - shared) * self.scale, np.float32)
+        places = self.place[rows]
+        return np.asarray((self.vectors[places] @ profile - shared) * self.scale[places], np.float32)
+
+    def with_vector(self, row: int, vector: Floats, size: int) -> Shelf:
+        """A new shelf in which an item has this vector; the mean stays where there are many. Copies the arrays."""
+        others = self.rows != row
+        at = int(np.searchsorted(self.rows[others], row))
+        rows = np.insert(self.rows[others], at, row)
+        vectors = np.insert(self.vectors[others], at, vector, axis=0)
+        if len(rows) < 1000:
+            return Shelf.build(self.space, rows, vectors, size)
+        place = np.full(size, -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        scale = np.insert(self.scale[others], at, _scale(vector[None], self.mean)[0])
+        return Shelf(self.space, rows, vectors, place, self.mean, scale, self.spread)
+
+
+def _scale(vectors: Floats, mean: Floats) -> Floats:
+    length = np.linalg.norm(vectors - mean, axis=1)
+    scale = np.divide(1.0, length, out=np.zeros(len(vectors)), where=length > 1e-6)
+    return np.asarray(scale, np.float32)
+
+
+def _spread(vectors: Floats, mean: Floats, scale: Floats) -> float:
+    """Deviation of centred cosines between random pairs; 1 where there are too few to tell."""
+    if len(vectors) < 3:
+        return 1.0
+    chance = np.random.default_rng(0)
+    a, b = chance.integers(0, len(vectors), (2, 2000))
+    a, b = a[a != b], b[a != b]
+    cosines = np.einsum("ij,ij->i", vectors[a] - mean, vectors[b] - mean) * scale[a] * scale[b]
+    return float(max(cosines.std(), 0.02))
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All by item row, ``size`` = highest row + 1; holes are not ``alive``.
+
+    ``released`` and ``expires`` are -inf and +inf where unknown. ``collection`` (size,) holds positions in
+    ``collections``; ``categories`` names the rows of each category, ascending.
+    """
+
+    revision: int
+    items: tuple[Item | None, ...]
+    rows: Mapping[str, int]
+    alive: Bools
+    collection: Ints
+    collections: tuple[str, ...]
+    categories: Mapping[str, Ints]
+    released: Doubles
+    expires: Doubles
+    shelves: Mapping[str, Shelf] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[int, Labels]] = field(default_factory=dict)
+    media: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    covers: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return len(self.items)
+
+    def __len__(self) -> int:
+        return int(self.alive.sum())
+
+    def item(self, row: int) -> Item:
+        """The item at a row. Raises KeyError where there is none."""
+        if not 0 <= row < len(self.items) or (found := self.items[row]) is None:
+            raise KeyError(row)
+        return found
+
+    def row(self, id: str) -> int:
+        """-1 where the id is unknown or deleted."""
+        return self.rows.get(id, -1)
+
+    def content(self) -> tuple[Shelf, ...]:
+        """The shelves that describe items, in a fixed order."""
+        return tuple(self.shelves[name] for name in CONTENT if name in self.shelves)
+
+    @cached_property
+    def order_of_arrival(self) -> Ints:
+        """Rows that are alive, newest first: by release time where known, else by row (a later row arrived later)."""
+        rows = np.flatnonzero(self.alive)
+        return rows[np.lexsort((-rows, -self.released[rows]))].astype(np.int64)
+
+    @cached_property
+    def rarest(self) -> Ints:
+        """(size,) for each row the number of the least common of its categories; -1 where it has none."""
+        rarest = np.full(self.size, -1, np.int64)
+        common = sorted(self.categories.values(), key=len, reverse=True)
+        for number, rows in enumerate(common):  # a rarer one overwrites
+            rarest[rows] = number
+        return rarest
+
+    def without(self, row: int) -> Catalogue:
+        """The same catalogue in which an item is gone. Copies the arrays: O(size)."""
+        alive = self.alive.copy()
+        alive[row] = False
+        items = (*self.items[:row], None, *self.items[row + 1 :])
+        rows = {known: r for known, r in self.rows.items() if r != row}
+        return replace(self, items=items, rows=rows, alive=alive)
+
+    def with_item(self, row: int, item: Item, vectors: Mapping[Space, Floats]) -> Catalogue:
+        """The same catalogue in which an item is new or replaced, with its vectors (dim,). O(size)."""
+        size = max(self.size, row + 1)
+        items = [*self.items, *[None] * (size - self.size)]
+        items[row] = item
+        base = _arrays(self.revision, items)
+        shelves = dict(self.shelves)
+        for space, vector in vectors.items():
+            old = shelves.get(space.name)
+            if old is None or old.space != space:
+                none = np.empty((0, space.dim), np.float32)
+                old = Shelf.build(space, np.empty(0, np.int64), none, size)
+            shelves[space.name] = old.with_vector(row, vector, size)
+        shelves = {name: replace(s, place=_grown(s.place, size)) for name, s in shelves.items()}
+        return replace(base, shelves=shelves, labels=self.labels, media=self.media, covers=self.covers)
+
+
+def _grown(place: Ints, size: int) -> Ints:
+    return place if len(place) == size else np.append(place, np.full(size - len(place), -1, np.int64))
+
+
+def of_items(items: Sequence[Item | None], revision: int = 0) -> Catalogue:
+    """A catalogue of bare items by row, for replay and tests: no vectors, no facts."""
+    return _arrays(revision, items)
+
+
+def _arrays(revision: int, items: Sequence[Item | None]) -> Catalogue:
+    size = len(items)
+    collection = np.full(size, -1, np.int64)
+    names: dict[str, int] = {}
+    categories: dict[str, list[int]] = {}
+    released, expires = np.full(size, -np.inf), np.full(size, np.inf)
+    rows: dict[str, int] = {}
+    for row, item in enumerate(items):
+        if item is None:
+            continue
+        rows[item.id] = row
+        collection[row] = names.setdefault(item.collection, len(names))
+        for category in dict.fromkeys(item.categories):
+            categories.setdefault(category, []).append(row)
+        if item.released is not None:
+            released[row] = item.released
+        if item.expires is not None:
+            expires[row] = item.expires
+    alive = np.fromiter((item is not None for item in items), np.bool_, size)
+    by_category = {name: np.asarray(r, np.int64) for name, r in categories.items()}
+    return Catalogue(revision, tuple(items), rows, alive, collection, tuple(names), by_category, released, expires)
+
+
+def build(store: Store) -> Catalogue:
+    """Reads the whole store. The revision is read first: what changes meanwhile makes it stale, never wrong.
+
+    Cost: one pass over items, facts and vectors; about 0.3 s for 10,000 items with 512-d vectors.
+    """
+    revision = store.revision()
+    found = list(store.items())
+    items: list[Item | None] = [None] * (max((row for row, _ in found), default=-1) + 1)
+    for row, item in found:
+        items[row] = item
+    base = _arrays(revision, items)
+    shelves: dict[str, Shelf] = {}
+    for space in store.spaces():
+        rows, vectors = store.vectors(space)
+        inside = rows < base.size
+        # a later revision of an encoder replaces the former once it has read more than half as much
+        if (old := shelves.get(space.name)) is None or len(rows) * 2 > len(old.rows):
+            shelves[space.name] = Shelf.build(space, rows[inside], vectors[inside], base.size)
+    labels = {key: {row: _labels(value) for row, value in store.all_facts(key)} for key in LABELS}
+    covers = {row: str(value["file"]) for row, value in store.all_facts("cover") if "file" in value}
+    media = {row: value for row, value in store.all_facts("media") if isinstance(value, dict)}
+    return replace(base, shelves=shelves, labels=labels, media=media, covers=covers)
+
+
+def _labels(value: Any) -> Labels:
+    return tuple((str(name), float(share)) for name, share in value)

@@ -1,0 +1,129 @@
+"""Filters: what may not be in the answer. Each is a mask over the candidates; none scores, so their order cannot
+matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from matinee.pipeline.catalogue import Catalogue
+from matinee.types import EVENT_KINDS, Bools, Candidates, Ints, Query
+
+# A save is for later, a skip and an impression were not watched: these items may come again.
+SEEN = tuple(EVENT_KINDS.index(k) for k in ("play", "finish", "like", "dislike", "rating", "comment", "share", "hide"))
+HIDDEN = tuple(EVENT_KINDS.index(k) for k in ("hide", "dislike"))
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The item exists and was not deleted."""
+
+    catalogue: Catalogue
+    name: str = "alive"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        rows = candidates.items
+        inside = (rows >= 0) & (rows < self.catalogue.size)
+        inside[inside] = self.catalogue.alive[rows[inside]]
+        return inside
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Not watched, rated or talked about before."""
+
+    name: str = "seen"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        return ~_in_history(query, candidates, SEEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Not hidden or disliked; both are final, whatever came after."""
+
+    name: str = "hidden"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        return ~_in_history(query, candidates, HIDDEN)
+
+
+def _in_history(query: Query, candidates: Candidates, kinds: tuple[int, ...]) -> Bools:
+    history = query.history
+    told = history.items[np.isin(history.kinds, kinds)]
+    return np.isin(candidates.items, told)
+
+
+@dataclass(frozen=True, slots=True)
+class InCollection:
+    catalogue: Catalogue
+    name: str = "collection"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        if not query.limits.collection:
+            return np.ones(len(candidates), np.bool_)
+        same: Bools = self.catalogue.collection[candidates.items] == _collection(self.catalogue, query)
+        return same
+
+
+@dataclass(frozen=True, slots=True)
+class InCategories:
+    """In any of the categories that were asked for."""
+
+    catalogue: Catalogue
+    name: str = "category"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        if not query.limits.categories:
+            return np.ones(len(candidates), np.bool_)
+        return np.isin(candidates.items, _in_any(self.catalogue, query))
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """Not among the items that the asker named."""
+
+    name: str = "exclude"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        return ~np.isin(candidates.items, np.asarray(query.limits.exclude, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """Released and not yet expired at the time of the request."""
+
+    catalogue: Catalogue
+    name: str = "released"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        released, expires = self.catalogue.released[candidates.items], self.catalogue.expires[candidates.items]
+        return (released <= query.now) & (query.now < expires)
+
+
+def allowed(catalogue: Catalogue, query: Query) -> Ints:
+    """All rows that collection, category, release and life allow: where a source may look. O(size)."""
+    return np.flatnonzero(allowed_mask(catalogue, query)).astype(np.int64)
+
+
+def allowed_mask(catalogue: Catalogue, query: Query) -> Bools:
+    """(size,) the same as a mask."""
+    mask = catalogue.alive & (catalogue.released <= query.now) & (query.now < catalogue.expires)
+    if query.limits.collection:
+        mask &= catalogue.collection == _collection(catalogue, query)
+    if query.limits.categories:
+        inside = np.zeros(catalogue.size, np.bool_)
+        inside[_in_any(catalogue, query)] = True
+        mask &= inside
+    return mask
+
+
+def _collection(catalogue: Catalogue, query: Query) -> int:
+    names = catalogue.collections
+    return names.index(query.limits.collection) if query.limits.collection in names else -2
+
+
+def _in_any(catalogue: Catalogue, query: Query) -> Ints:
+    none = np.empty(0, np.int64)
+    return np.concatenate([none, *(catalogue.categories.get(c, none) for c in query.limits.categories)])

@@ -1,0 +1,116 @@
+"""Selectors: which of the scored candidates make the slate, and in which order. They see the whole slate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from matinee.index.exact import best
+from matinee.pipeline.catalogue import Catalogue
+from matinee.types import Bools, Candidates, Floats, Ints, Query
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """By score alone; no opinion sinks; ties keep the order of the pool."""
+
+    name: str = "top"
+
+    def select(self, query: Query, candidates: Candidates, n: int) -> Ints:
+        return by_score(candidates.score)[:n]
+
+
+def by_score(score: Floats) -> Ints:
+    """Positions by score, highest first, NaN last, ties by position."""
+    return np.argsort(-np.where(np.isnan(score), -np.inf, score), kind="stable").astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class MMR:
+    """Maximal marginal relevance (Carbonell and Goldstein 1998, section 2): each pick maximises
+    ``(1 - diversity) relevance - diversity max similarity to what is picked``.
+
+    Relevance is the score stretched to [0, 1] over the ``window`` best candidates; the similarity is the mean cosine
+    over the spaces that both items have, around their mean and over their spread, cut to [0, 1]. Diversity 0 gives
+    the order of relevance. O(n window dim): each pick costs one product of the window with one vector per space.
+    """
+
+    catalogue: Catalogue
+    diversity: float = 0.2
+    window: int = 200
+    name: str = "mmr"
+
+    def select(self, query: Query, candidates: Candidates, n: int) -> Ints:
+        asked = query.controls.diversity
+        diversity = self.diversity if asked is None else min(max(asked, 0.0), 1.0)
+        order = by_score(candidates.score)
+        if diversity == 0 or n <= 1:
+            return order[:n]
+        order = order[: max(self.window, 2 * n)]
+        told = ~np.isnan(candidates.score[order])
+        if not told.any():  # nothing has a score: the order of the pool is all that is known
+            told = np.ones(len(order), np.bool_)
+            relevance = np.linspace(1.0, 0.0, len(order), dtype=np.float32)
+        else:
+            relevance = stretched(candidates.score[order])
+        picked = self._pick(candidates.items[order[told]], relevance[told], diversity, n)
+        rest = order[~told][: n - len(picked)]
+        return np.concatenate([order[told][picked], rest])
+
+    def _pick(self, items: Ints, relevance: Floats, diversity: float, n: int) -> Ints:
+        similarity = Similarity.of(self.catalogue, items)
+        worst = np.zeros(len(items), np.float32)  # the highest similarity to what is picked
+        left = np.ones(len(items), np.bool_)
+        picked: list[int] = []
+        for _ in range(min(n, len(items))):
+            gain = (1 - diversity) * relevance - diversity * worst
+            pick = int(np.argmax(np.where(left, gain, -np.inf)))
+            picked.append(pick)
+            left[pick] = False
+            np.maximum(worst, similarity.to(pick), out=worst)
+        return np.asarray(picked, np.int64)
+
+
+def stretched(score: Floats) -> Floats:
+    """Scores on [0, 1] over those that are not NaN; all 1 when they are equal."""
+    low, high = np.nanmin(score), np.nanmax(score)
+    return np.ones_like(score) if high <= low else ((score - low) / (high - low)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """How alike some items are by content: centred unit vectors by space, zero where an item has none, and who has
+    one."""
+
+    n: int
+    vectors: tuple[Floats, ...]
+    has: tuple[Bools, ...]
+    spread: tuple[float, ...]
+
+    @staticmethod
+    def of(catalogue: Catalogue, items: Ints) -> Similarity:
+        shelves = catalogue.content()
+        has = tuple(shelf.has(items) for shelf in shelves)
+        vectors = tuple(shelf.centred(items) for shelf in shelves)
+        return Similarity(len(items), vectors, has, tuple(shelf.spread for shelf in shelves))
+
+    def to(self, position: int) -> Floats:
+        """(n,) in [0, 1]: 0 is as alike as two random items or unknown, 1 is four deviations closer than that."""
+        total = np.zeros(self.n, np.float32)
+        count = np.zeros_like(total)
+        for vectors, has, spread in zip(self.vectors, self.has, self.spread, strict=True):
+            if not has[position]:
+                continue
+            total += vectors @ vectors[position] / spread
+            count += has
+        value = np.divide(total, 4 * count, out=np.zeros_like(total), where=count > 0)
+        return np.clip(value, 0.0, 1.0)
+
+
+def top_of(items: Ints, score: Floats, n: int) -> tuple[Ints, Floats]:
+    """The n items with the highest scores, best first, without those that have none."""
+    told = ~np.isnan(score)
+    items, score = items[told], score[told]
+    top = best(score, n) if n > 0 else np.empty(0, np.int64)
+    return items[top], score[top]

@@ -1,0 +1,259 @@
+"""Sources that need no training: what is near the things a user liked, what is watched, and a varied set to start with.
+
+Each is also a scorer of any item, so that a library answers before its first training and a new item at once. A trained
+model is a source by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from matinee.pipeline.catalogue import Catalogue, Shelf
+from matinee.pipeline.filters import allowed, allowed_mask
+from matinee.pipeline.popularity import Popularity
+from matinee.pipeline.selectors import top_of
+from matinee.types import Candidates, Floats, History, Ints, Query
+
+RECALLED = 100  # events that the content profile looks back on
+POWER = 0.5  # how fast the past fades, as in the trained content model
+
+
+def found(items: Ints, score: Floats) -> Candidates:
+    return Candidates(items, score, np.zeros(len(items), np.int64))
+
+
+def weights(history: History) -> Floats:
+    """(n,) how much each past event counts for a taste: strength x (1 + rank)^-``POWER``, rank 0 being the newest that
+    says something; 0 beyond the last ``RECALLED``."""
+    says = history.strength != 0
+    rank = np.cumsum(says[::-1])[::-1] - 1
+    weight = history.strength * (1.0 + np.maximum(rank, 0)) ** -POWER
+    weight[(rank >= RECALLED) | ~says] = 0.0
+    return np.asarray(weight, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Content: the cosine of an item with the weighted sum of what the user liked, around the mean of all items and
+    over its spread, averaged over the spaces (text, frames, sound) in which both sides have a vector.
+
+    The same measure as the trained content model, over the catalogue as it is now.
+    """
+
+    catalogue: Catalogue
+    name: str = "nearest"
+
+    def retrieve(self, query: Query, n: int) -> Candidates:
+        """O(size dim): one product of every shelf with its profile."""
+        total, count = np.zeros(self.catalogue.size, np.float32), np.zeros(self.catalogue.size, np.float32)
+        for shelf, profile in self._profiles(query.history):
+            total[shelf.rows] += shelf.against(profile)
+            count[shelf.rows] += 1
+        rows = allowed(self.catalogue, query)
+        return found(*top_of(rows, _mean(total, count)[rows], n))
+
+    def score(self, query: Query, candidates: Candidates) -> Floats:
+        items = candidates.items
+        total, count = np.zeros(len(items), np.float32), np.zeros(len(items), np.float32)
+        for shelf, profile in self._profiles(query.history):
+            has = shelf.has(items)
+            total[has] += shelf.against(profile, items[has])
+            count += has
+        return _mean(total, count)
+
+    def _profiles(self, history: History) -> list[tuple[Shelf, Floats]]:
+        """By shelf the history's weighted sum over its length and the spread: a product with a centred unit vector is
+        the score."""
+        weight = weights(history)
+        told = np.flatnonzero(weight)
+        profiles = []
+        for shelf in self.catalogue.content():
+            total = weight[told] @ shelf.centred(history.items[told])
+            length = float(np.linalg.norm(total))
+            if length > 1e-6:
+                profiles.append((shelf, (total / (length * shelf.spread)).astype(np.float32)))
+        return profiles
+
+    def explain(self, query: Query, items: Ints) -> Floats:
+        """(len(items), len(history)): the terms of ``score``, summing to it."""
+        return sum(self.by_space(query, items).values(), np.zeros((len(items), len(query.history)), np.float32))
+
+    def by_space(self, query: Query, items: Ints) -> dict[str, Floats]:
+        """The terms of ``explain`` by space: what an item owes to which past item's text, pictures or sound."""
+        return {space: drop.terms for space, drop in self._terms(query, items).items()}
+
+    def causes(self, query: Query, items: Ints) -> dict[str, Floats]:
+        """(len(items), len(history)) by space: by how much the score would fall without each past event, exactly, for
+        the profile would also turn; negative where it would rise."""
+        return {space: drop.falls for space, drop in self._terms(query, items).items()}
+
+    def _terms(self, query: Query, items: Ints) -> dict[str, Terms]:
+        history, weight = query.history, weights(query.history)
+        told = np.flatnonzero(weight)
+        found_: dict[str, Terms] = {}
+        count = np.zeros(len(items), np.float32)
+        for shelf in self.catalogue.content():
+            past, now = shelf.centred(history.items[told]), shelf.centred(items)
+            terms = Terms.of(now @ past.T, past, weight[told])
+            if terms is None:
+                continue
+            count += shelf.has(items)
+            found_[shelf.space.name] = terms.over(shelf.spread).spread(told, len(history))
+        spaces = np.maximum(count, 1)[:, None]
+        return {space: terms.over(spaces) for space, terms in found_.items()}
+
+    def arrays(self) -> dict[str, Floats]:
+        """Nothing: it is made anew from the catalogue, never stored."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Of a cosine with a weighted sum: ``terms`` (n, h) that add up to it, ``falls`` (n, h) by how much it falls
+    without each."""
+
+    terms: Floats
+    falls: Floats
+
+    @staticmethod
+    def of(cosine: Floats, past: Floats, weight: Floats) -> Terms | None:
+        """``cosine`` (n, h) of unit vectors with the past's, ``past`` (h, dim) and its ``weight`` (h,). None where the
+        weighted sum is nothing."""
+        total = weight @ past
+        square = float(total @ total)
+        if square < 1e-12:
+            return None
+        part = cosine * weight
+        whole = part.sum(axis=1, keepdims=True)
+        # the squared length of the sum without event h: |P|^2 - 2 w P.c + w^2 |c|^2
+        rest = square - 2 * weight * (past @ total) + (weight**2) * (past * past).sum(axis=1)
+        without = np.where(rest > 1e-9, (whole - part) / np.sqrt(np.maximum(rest, 1e-9)), 0.0)
+        length = np.sqrt(square)
+        return Terms((part / length).astype(np.float32), (whole / length - without).astype(np.float32))
+
+    def over(self, divisor: float | Floats) -> Terms:
+        return Terms((self.terms / divisor).astype(np.float32), (self.falls / divisor).astype(np.float32))
+
+    def spread(self, at: Ints, n: int) -> Terms:
+        """The same over n columns, zero but at ``at``."""
+        wide = np.zeros((2, len(self.terms), n), np.float32)
+        wide[0][:, at], wide[1][:, at] = self.terms, self.falls
+        return Terms(wide[0], wide[1])
+
+
+def _mean(total: Floats, count: Floats) -> Floats:
+    mean = np.divide(total, count, out=np.full(len(total), np.nan, np.float32), where=count > 0)
+    return np.asarray(mean, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Popular:
+    """What is watched, ever and lately, among what the request allows."""
+
+    catalogue: Catalogue
+    popularity: Popularity
+    name: str = "popular"
+
+    def retrieve(self, query: Query, n: int) -> Candidates:
+        rows = allowed(self.catalogue, query)
+        return found(*top_of(rows, self.popularity.scores(rows), n))
+
+    def score(self, query: Query, candidates: Candidates) -> Floats:
+        return self.popularity.scores(candidates.items)
+
+    def explain(self, query: Query, items: Ints) -> Floats:
+        return np.zeros((len(items), 0), np.float32)
+
+    def arrays(self) -> dict[str, Floats]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """The newest arrivals, newest first."""
+
+    catalogue: Catalogue
+    name: str = "new"
+
+    def retrieve(self, query: Query, n: int) -> Candidates:
+        newest = self.catalogue.order_of_arrival
+        rows = newest[allowed_mask(self.catalogue, query)[newest]][:n]
+        return found(rows, np.linspace(1, 0, len(rows), endpoint=False, dtype=np.float32))
+
+    def score(self, query: Query, candidates: Candidates) -> Floats:
+        return _by_rank(self.retrieve(query, self.catalogue.size).items, candidates.items)
+
+
+@dataclass(frozen=True)
+class Starter:
+    """For a user of whom nothing is known: collections take turns, and within each its categories, each giving its most
+    watched item that is not there yet, and its newest where nobody has watched anything. So a first slate shows what
+    there is, and the first click says something."""
+
+    catalogue: Catalogue
+    popularity: Popularity
+    name: str = "starter"
+
+    def retrieve(self, query: Query, n: int) -> Candidates:
+        rows = self.order(query)[:n]
+        return found(rows, np.linspace(1, 0, len(rows), endpoint=False, dtype=np.float32))
+
+    def score(self, query: Query, candidates: Candidates) -> Floats:
+        return _by_rank(self.order(query), candidates.items)
+
+    def order(self, query: Query) -> Ints:
+        """Every allowed row, in turns. O(size) once the whole order is known."""
+        return self._whole[allowed_mask(self.catalogue, query)[self._whole]]
+
+    @cached_property
+    def _whole(self) -> Ints:
+        """Every row that is alive, in turns. O(size log size), once for each catalogue and count."""
+        rows = np.flatnonzero(self.catalogue.alive).astype(np.int64)
+        liked = np.nan_to_num(self.popularity.scores(rows), nan=-1.0)
+        rows = rows[np.lexsort((-rows, -self.catalogue.released[rows], -liked))]
+        collection, category = self.catalogue.collection[rows], self.catalogue.rarest[rows]
+        # first come, first served within a category; then the categories of a collection take turns; then collections
+        turn = _places(np.stack([collection, category]))
+        order = np.lexsort((np.arange(len(rows)), turn, collection))
+        place = np.empty(len(rows), np.int64)
+        place[order] = _places(collection[order][None])
+        return rows[np.lexsort((collection, place))]
+
+
+def _places(groups: Ints) -> Ints:
+    """(n,) how many before each one belong to the same group; ``groups`` (k, n) names it by k numbers."""
+    n = groups.shape[1]
+    order = np.lexsort((np.arange(n), *groups))
+    change = np.ones(n, np.bool_)
+    change[1:] = (np.diff(groups[:, order], axis=1) != 0).any(axis=0)
+    starts = np.flatnonzero(change)
+    place = np.empty(n, np.int64)
+    place[order] = np.arange(n) - np.repeat(starts, np.diff(np.append(starts, n)))
+    return place
+
+
+def _by_rank(order: Ints, items: Ints) -> Floats:
+    """1 for the first of ``order`` down to 0; NaN for items that are not in it."""
+    place = np.full(max(order.max(initial=-1), items.max(initial=-1)) + 1, -1, np.int64)
+    place[order] = np.arange(len(order))
+    ranks = place[items]
+    return np.where(ranks < 0, np.nan, 1 - ranks / max(len(order), 1)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """When a request allows few items, all of them: a narrow limit must not depend on what the others fetch."""
+
+    catalogue: Catalogue
+    few: int = 500
+    name: str = "catalogue"
+
+    def retrieve(self, query: Query, n: int) -> Candidates:
+        if not (query.limits.collection or query.limits.categories):
+            return found(np.empty(0, np.int64), np.empty(0, np.float32))
+        rows = allowed(self.catalogue, query)
+        rows = rows[: self.few] if len(rows) <= self.few else rows[:0]
+        return found(rows, np.full(len(rows), np.nan, np.float32))

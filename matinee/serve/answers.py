@@ -1,0 +1,121 @@
+"""From rows and arrays to the forms of the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from matinee.errors import Language
+from matinee.pipeline.catalogue import Catalogue
+from matinee.serve import forms, words
+from matinee.types import Event, Item, Reason, Slate
+
+SOUND = (".mp3", ".ogg", ".oga", ".opus", ".wav", ".flac", ".m4a", ".aac", ".wma", ".aif", ".aiff")
+PICTURE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+API = "/api/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Tells what a catalogue holds in one language."""
+
+    catalogue: Catalogue
+    lang: Language = "en"
+
+    def title(self, row: int) -> str:
+        item = self.catalogue.items[row] if 0 <= row < self.catalogue.size else None
+        return (item.title or item.id) if item else ""
+
+    def brief(self, row: int) -> forms.Brief:
+        return forms.Brief(**self.brief_fields(row))
+
+    def brief_fields(self, row: int) -> dict[str, Any]:
+        item = self.catalogue.item(row)
+        path = f"{API}/items/{quote(item.id, safe='')}"
+        return {
+            "item": item.id,
+            "title": item.title or item.id,
+            "collection": item.collection,
+            "categories": item.categories,
+            "duration": self.duration(row, item),
+            "cover": f"{path}/cover" if row in self.catalogue.covers else None,
+            "play": f"{path}/media" if item.media else None,
+            "kind": self.kind(row, item),
+        }
+
+    def duration(self, row: int, item: Item) -> float | None:
+        told = self.catalogue.media.get(row, {}).get("duration")
+        return item.duration if item.duration is not None else (float(told) if told is not None else None)
+
+    def kind(self, row: int, item: Item) -> str:
+        """video, audio, image or text (nothing to play)."""
+        if told := self.catalogue.media.get(row, {}).get("kind"):
+            return str(told)
+        if not item.media:
+            return "text"
+        name = item.media.lower()
+        return "audio" if name.endswith(SOUND) else "image" if name.endswith(PICTURE) else "video"
+
+    def whole(self, row: int) -> forms.Whole:
+        item = self.catalogue.item(row)
+        labels = {
+            key.removeprefix("labels."): list(all_[row]) for key, all_ in self.catalogue.labels.items() if row in all_
+        }
+        spaces = [name for name, shelf in self.catalogue.shelves.items() if shelf.has(np.array([row]))[0]]
+        return forms.Whole(
+            **self.brief_fields(row), description=item.description, tags=item.tags, creators=item.creators,
+            language=item.language, released=item.released, expires=item.expires, series=item.series, season=item.season,
+            episode=item.episode, properties=item.properties, media=dict(self.catalogue.media.get(row, {})), labels=labels,
+            spaces=tuple(spaces),
+        )  # fmt: skip
+
+    def recommended(self, slate: Slate) -> tuple[forms.Recommended, ...]:
+        return tuple(
+            forms.Recommended(
+                **self.brief_fields(int(row)), score=forms.number(slate.scores[i]), source=slate.sources[i],
+                reasons=tuple(self.why(reason) for reason in slate.reasons[i]), position=i,
+            )
+            for i, row in enumerate(slate.items)
+        )  # fmt: skip
+
+    def why(self, reason: Reason) -> forms.Why:
+        from matinee.encoders.labels import label_in
+
+        cause = self.title(reason.item) if reason.item is not None else ""
+        item = self.catalogue.item(reason.item).id if cause and reason.item is not None else None
+        labels = tuple(label for label in reason.detail.split("; ") if label) if reason.kind != "popular" else ()
+        text = words.reason_text(reason, cause, self.lang, lambda label: label_in(label, self.lang))
+        return forms.Why(
+            kind=reason.kind, item=item, title=cause or None, text=text, weight=round(reason.weight, 4), labels=labels
+        )
+
+    def event(self, event: Event) -> forms.Seen:
+        row = self.catalogue.row(event.item) if event.item else -1
+        return forms.Seen(
+            id=event.id, user=event.user, kind=event.kind, at=event.at, item=event.item, value=event.value,
+            text=event.text, session=event.session, slate=event.slate, title=self.title(row) or None,
+        )  # fmt: skip
+
+    def collections(self) -> forms.Collections:
+        counts: dict[str, dict[str, int]] = {}
+        totals: dict[str, int] = {}
+        for item in self.catalogue.items:
+            if item is None:
+                continue
+            totals[item.collection] = totals.get(item.collection, 0) + 1
+            of = counts.setdefault(item.collection, {})
+            for category in item.categories:
+                of[category] = of.get(category, 0) + 1
+        found = [
+            forms.CollectionForm(
+                collection=name, items=total,
+                categories=tuple(
+                    forms.Category(category=c, items=n) for c, n in sorted(counts[name].items(), key=lambda x: (-x[1], x[0]))
+                ),
+            )
+            for name, total in sorted(totals.items(), key=lambda x: (-x[1], x[0]))
+        ]  # fmt: skip
+        return forms.Collections(collections=tuple(found))

@@ -1,0 +1,60 @@
+"""What the schema says of the two routes that read their bodies themselves, so that bad events are answered one by
+one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType as T
+
+from matinee.types import EVENT_KINDS
+
+TEXT, NUMBER, INTEGER = Schema(type=T.STRING), Schema(type=T.NUMBER), Schema(type=T.INTEGER)
+TEXTS = Schema(type=T.ARRAY, items=TEXT)
+
+
+def _or_none(schema: Schema) -> Schema:
+    return Schema(one_of=[schema, Schema(type=T.NULL)])
+
+
+def event_schema() -> Schema:
+    properties: dict[str, Reference | Schema] = {
+        "id": Schema(type=T.STRING, description="Given by the client: sending an event twice changes nothing."),
+        "user": TEXT,
+        "kind": Schema(type=T.STRING, enum=list(EVENT_KINDS)),
+        "item": _or_none(TEXT),
+        "at": Schema(one_of=[NUMBER, TEXT, Schema(type=T.NULL)], description="Unix seconds or ISO 8601; none: now."),
+        "value": _or_none(Schema(type=T.NUMBER, minimum=0, description="Seconds or share watched, or stars.")),
+        "text": _or_none(TEXT), "session": _or_none(TEXT), "slate": _or_none(TEXT),
+    }  # fmt: skip
+    return Schema(type=T.OBJECT, properties=properties, required=["id", "user", "kind"], additional_properties=False)
+
+
+def item_schema() -> Schema:
+    properties: dict[str, Reference | Schema] = {
+        **dict.fromkeys(("id", "title", "description", "language", "collection"), TEXT),
+        **dict.fromkeys(("tags", "categories", "creators"), TEXTS),
+        **dict.fromkeys(("duration", "released", "expires"), _or_none(NUMBER)),
+        **dict.fromkeys(("media", "cover", "series"), _or_none(TEXT)),
+        **dict.fromkeys(("season", "episode"), _or_none(INTEGER)),
+        "properties": Schema(type=T.OBJECT),
+    }
+    return Schema(type=T.OBJECT, properties=properties, additional_properties=False)
+
+
+def _body(schema: Schema) -> RequestBody:
+    return RequestBody(content={"application/json": OpenAPIMediaType(schema=schema)}, required=True)
+
+
+@dataclass
+class EventsOperation(Operation):
+    def __post_init__(self) -> None:
+        event = event_schema()
+        self.request_body = _body(Schema(one_of=[event, Schema(type=T.ARRAY, items=event)]))
+
+
+@dataclass
+class ItemOperation(Operation):
+    def __post_init__(self) -> None:
+        self.request_body = _body(item_schema())

@@ -1,0 +1,176 @@
+"""Finding: what is like an item, and what a few words mean."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from matinee.pipeline.catalogue import Catalogue, Shelf
+from matinee.pipeline.selectors import top_of
+from matinee.protocols import Model
+from matinee.types import EVENT_KINDS, Candidates, Floats, History, Ints, Item, Query
+
+BY = {"text": "text", "picture": "frames", "sound": "sound"}
+MEANT = {"text": "text", "bridge.frames": "picture", "bridge.sound": "sound"}  # spaces a query's vector lives in
+FAR = 6.0  # deviations above usual that count as a full match of meaning
+WORD = re.compile(r"[\w']+")
+HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\u3040-\u30ff]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``rows`` (n,), ``score`` (n,) in (0, 1], best first; ``by`` (n,) what spoke most for each."""
+
+    rows: Ints
+    score: Floats
+    by: tuple[str, ...]
+
+
+def similar(catalogue: Catalogue, behaviour: Sequence[Model], row: int, by: str, n: int) -> Found:
+    """The n items most like one, by ``all``, ``text``, ``picture``, ``sound`` or ``behaviour``. O(size dim)."""
+    rows = np.flatnonzero(catalogue.alive).astype(np.int64)
+    rows = rows[rows != row]
+    likeness: dict[str, Floats] = {}
+    for name, space in BY.items():
+        shelf = catalogue.shelves.get(space)
+        if by in (name, "all") and shelf is not None and shelf.has(np.array([row]))[0]:
+            likeness[name] = to_item(shelf, row, rows)
+    if by in ("behaviour", "all") and behaviour:
+        likeness["behaviour"] = _watched_with(behaviour, row, rows)
+    return _merged(rows, likeness, n)
+
+
+def to_item(shelf: Shelf, row: int, rows: Ints) -> Floats:
+    """(n,) likeness: the centred cosine in spreads over ``FAR``, cut at 1; NaN where an item has no vector."""
+    likeness = np.full(len(rows), np.nan, np.float32)
+    has = shelf.has(rows)
+    profile = shelf.centred(np.array([row]))[0] / np.float32(shelf.spread * FAR)
+    likeness[has] = np.minimum(shelf.against(profile, rows[has]), 1.0)
+    return likeness
+
+
+def _watched_with(models: Sequence[Model], row: int, rows: Ints) -> Floats:
+    """What the models recommend to one who liked this item and nothing else, on [0, 1]."""
+    liked = np.array([EVENT_KINDS.index("like")], np.int64)
+    history = History(np.array([row], np.int64), np.zeros(1), np.ones(1, np.float32), liked)
+    query = Query(1.0, history=history)
+    unknown = np.full(len(rows), np.nan, np.float32)
+    total, count = np.zeros(len(rows)), np.zeros(len(rows))
+    for model in models:
+        score = model.score(query, Candidates(rows, unknown, np.zeros(len(rows), np.int64)))
+        top = np.nanmax(score) if not np.isnan(score).all() else 0.0
+        if top > 0:
+            told = score > 0
+            total[told] += score[told] / top
+            count += 1
+    return np.where(total > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def _merged(rows: Ints, likeness: dict[str, Floats], n: int) -> Found:
+    """The mean over what has an opinion; what is no more alike than two random items is not similar."""
+    if not likeness or not len(rows):
+        return Found(np.empty(0, np.int64), np.empty(0, np.float32), ())
+    names = tuple(likeness)
+    table = np.stack(list(likeness.values()))
+    told = ~np.isnan(table)
+    count = told.sum(axis=0)
+    mean = np.nan_to_num(table).sum(axis=0) / np.maximum(count, 1)
+    mean = np.where((count > 0) & (mean > 0), mean, np.nan).astype(np.float32)
+    most = np.argmax(np.where(told, table, -np.inf), axis=0)
+    place = dict(zip(rows.tolist(), most.tolist(), strict=True))
+    items, score = top_of(rows, mean, n)
+    return Found(items, score, tuple(names[place[int(i)]] for i in items))
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The folded text of every living item, for matching words."""
+
+    rows: Ints
+    texts: tuple[tuple[str, str, str], ...]  # title; tags, categories and creators; description
+
+    @staticmethod
+    def of(catalogue: Catalogue) -> Words:
+        rows = np.flatnonzero(catalogue.alive).astype(np.int64)
+        return Words(rows, tuple(_folded(catalogue.item(int(row))) for row in rows))
+
+    def match(self, query: str) -> Floats:
+        """(n,) in [0, 1] by living row: the share of the query's words that an item holds, more for the title."""
+        whole, terms = folded(query), tokens(query)
+        score = np.zeros(len(self.rows), np.float32)
+        if not terms:
+            return score
+        for i, (title, names, description) in enumerate(self.texts):
+            if title == whole:
+                score[i] = 1.0
+                continue
+            got = sum(
+                0.9 if t in title else 0.6 if t in names else 0.3 if t in description else 0.0 for t in terms
+            )  # fmt: skip
+            score[i] = got / len(terms)
+        return score
+
+
+def search(catalogue: Catalogue, words: Words, query: str, vector: Floats | None, n: int) -> Found:
+    """Items that a text means: cosines of its vector to what items say, show and sound like, and words in common.
+
+    ``vector`` None compares words alone. O(size dim + size words).
+    """
+    lexical = words.match(query)
+    score, by = lexical.copy(), np.where(lexical > 0, 0, -1)
+    names = ["words", *MEANT.values()]
+    if vector is not None:
+        best = np.zeros(len(words.rows), np.float32)
+        for i, space in enumerate(MEANT, 1):
+            shelf = catalogue.shelves.get(space)
+            if shelf is None or shelf.space.dim != len(vector):
+                continue
+            cosine = shelf.take(words.rows) @ vector
+            meant = np.nan_to_num(_clear(cosine))
+            by = np.where((meant > best) & (meant > lexical), i, by)
+            best = np.maximum(best, meant)
+        score = score + best
+    score = np.where(score > 0, score, np.nan).astype(np.float32)
+    place = dict(zip(words.rows.tolist(), by.tolist(), strict=True))
+    items, top = top_of(words.rows, score, n)
+    return Found(items, np.minimum(top, 2.0), tuple(names[max(place[int(i)], 0)] for i in items))
+
+
+def _clear(cosine: Floats) -> Floats:
+    """(n,) how far each cosine stands above what this query has with the items of the space, 1 at ``FAR`` deviations;
+    a space in which all are alike tells nothing."""
+    told = cosine[~np.isnan(cosine)]
+    if len(told) < 2:
+        return np.asarray(np.maximum(cosine, 0), np.float32)
+    deviation = max(float(told.std()), 0.02)
+    return np.asarray(np.clip((cosine - told.mean()) / deviation / FAR, 0.0, 1.0), np.float32)
+
+
+def folded(text: str) -> str:
+    """Lower case, without accents and odd widths, so that Amélie is found as amelie."""
+    split = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in split if not unicodedata.combining(c)).strip()
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """Words of a query; a run of Chinese or kana gives its pairs of characters, for it has no spaces."""
+    found: list[str] = []
+    for word in WORD.findall(folded(text))[:32]:
+        runs = HAN.findall(word)
+        found += [word] if not runs else []
+        for run in runs:
+            found += [run[i : i + 2] for i in range(max(len(run) - 1, 1))]
+        found += [w for w in HAN.split(word) if w and runs]
+    return tuple(dict.fromkeys(found))
+
+
+def _folded(item: Item) -> tuple[str, str, str]:
+    return (
+        folded(item.title),
+        folded(" ".join((*item.tags, *item.categories, *item.creators))),
+        folded(item.description),
+    )

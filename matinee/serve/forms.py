@@ -1,0 +1,228 @@
+"""What the API answers with, as typed structs: the OpenAPI schema is made of these."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+
+class Brief(msgspec.Struct, kw_only=True):
+    """What a list says of an item. ``cover`` and ``play`` are URL paths, null where there is nothing."""
+
+    item: str
+    title: str
+    collection: str
+    categories: tuple[str, ...]
+    duration: float | None
+    cover: str | None
+    play: str | None
+    kind: str
+
+
+class Why(msgspec.Struct, kw_only=True):
+    """``kind``: because, looks, sounds, reads, topic, popular, new; ``item``: the id behind it; ``text`` in words;
+    ``weight``: its share of the score; ``labels``: what the two have in common, as the encoders name it."""
+
+    kind: str
+    item: str | None
+    title: str | None
+    text: str
+    weight: float
+    labels: tuple[str, ...] = ()
+
+
+class Recommended(Brief, kw_only=True):
+    """``score`` is null where no expert had an opinion."""
+
+    score: float | None
+    source: str
+    reasons: tuple[Why, ...]
+    position: int
+
+
+class Recommendations(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """``note`` says why there are fewer items than asked for."""
+
+    slate: str
+    user: str
+    release: str
+    items: tuple[Recommended, ...]
+    dropped: dict[str, int]
+    ms: dict[str, float]
+    note: str | None = None
+
+
+class Similar(Brief, kw_only=True):
+    score: float
+    by: str
+
+
+class SimilarItems(msgspec.Struct, kw_only=True, omit_defaults=True):
+    item: str
+    by: str
+    items: tuple[Similar, ...]
+    note: str | None = None
+
+
+class Hit(Brief, kw_only=True):
+    """``matched``: words, text, picture, sound - what spoke for it most."""
+
+    score: float
+    matched: str
+
+
+class Hits(msgspec.Struct, kw_only=True, omit_defaults=True):
+    query: str
+    items: tuple[Hit, ...]
+    note: str | None = None
+
+
+class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
+    row: str
+    title: str
+    items: tuple[Recommended, ...]
+    item: str | None = None
+    category: str | None = None
+    slate: str | None = None
+
+
+class Rows(msgspec.Struct, kw_only=True):
+    user: str
+    release: str
+    rows: tuple[Row, ...]
+
+
+class Seen(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An event as the API tells it back; ``title`` for the reader."""
+
+    id: str
+    user: str
+    kind: str
+    at: float
+    item: str | None = None
+    title: str | None = None
+    value: float | None = None
+    text: str | None = None
+    session: str | None = None
+    slate: str | None = None
+
+
+class Events(msgspec.Struct, kw_only=True):
+    events: tuple[Seen, ...]
+
+
+class Rejected(msgspec.Struct, kw_only=True):
+    index: int
+    error: str
+    message: str
+
+
+class Accepted(msgspec.Struct, kw_only=True):
+    accepted: int
+    duplicates: int
+    rejected: tuple[Rejected, ...]
+
+
+class EventIn(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An event as a client sends it. ``at``: Unix seconds or ISO 8601; left out it is now. ``id`` makes it
+    idempotent."""
+
+    id: str
+    user: str
+    kind: str
+    item: str | None = None
+    at: float | str | None = None
+    value: float | None = None
+    text: str | None = None
+    session: str | None = None
+    slate: str | None = None
+
+
+class Whole(Brief, kw_only=True):
+    """Everything known of an item. ``labels``: what its pictures and its sound show, with probabilities."""
+
+    description: str
+    tags: tuple[str, ...]
+    creators: tuple[str, ...]
+    language: str
+    released: float | None
+    expires: float | None
+    series: str | None
+    season: int | None
+    episode: int | None
+    properties: dict[str, Any]
+    media: dict[str, Any]
+    labels: dict[str, list[tuple[str, float]]]
+    spaces: tuple[str, ...]
+
+
+class ItemIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An item as a client puts it; its id is in the path, and may be repeated here."""
+
+    id: str | None = None
+    title: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    creators: tuple[str, ...] = ()
+    language: str = ""
+    duration: float | None = None
+    released: float | None = None
+    expires: float | None = None
+    media: str | None = None
+    cover: str | None = None
+    series: str | None = None
+    season: int | None = None
+    episode: int | None = None
+    collection: str = ""
+    properties: dict[str, Any] = {}
+
+
+class Category(msgspec.Struct, kw_only=True):
+    category: str
+    items: int
+
+
+class CollectionForm(msgspec.Struct, kw_only=True):
+    collection: str
+    items: int
+    categories: tuple[Category, ...]
+
+
+class Collections(msgspec.Struct, kw_only=True):
+    collections: tuple[CollectionForm, ...]
+
+
+class UserForm(msgspec.Struct, kw_only=True):
+    user: str
+    events: int
+
+
+class Users(msgspec.Struct, kw_only=True):
+    users: tuple[UserForm, ...]
+
+
+class Health(msgspec.Struct, kw_only=True):
+    status: str
+    release: str
+    items: int
+    users: int
+    events: int
+    encoders: dict[str, str] = {}
+    version: str = ""
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """RFC 9457 (application/problem+json). ``code`` is stable; ``detail`` says how to mend it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+def number(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 6)

@@ -1,0 +1,260 @@
+"""The routes. Only here is anything async; handlers run in threads and hand over to the ``Service``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+import msgspec
+from litestar import Litestar, Request, Response, Router, delete, get, post, put, route
+from litestar.datastructures import State as AppState
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from matinee import __version__
+from matinee.errors import Language, MatineeError
+from matinee.serve import find, forms, intake, static, words
+from matinee.serve.answers import Answers
+from matinee.serve.describe import EventsOperation, ItemOperation
+from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
+from matinee.serve.rows import rows_of
+from matinee.serve.service import Ask, Service
+from matinee.types import Item, Slate
+
+BODY = 8 * 1024 * 1024  # bytes of a request
+Many = Annotated[int, Parameter(ge=1, le=200, description="How many.")]
+Events = Annotated[int, Parameter(ge=1, le=1000, description="How many.")]
+Share = Annotated[float | None, Parameter(ge=0, le=1, description="0: relevance alone; 1: as varied as can be.")]
+Names = Annotated[list[str] | None, Parameter(description="May be given several times.")]
+Lang = Annotated[str | None, Parameter(description="en or zh; otherwise Accept-Language decides.")]
+Words_ = Annotated[str, Parameter(min_length=1, max_length=500, description="In Chinese or English.")]
+AnyRequest = Request[Any, Any, AppState]
+
+
+def service_of(request: AnyRequest) -> Service:
+    found: Service = request.app.state.service
+    return found
+
+
+def segment(raw: str) -> str:
+    """A path segment as the client meant it. Raises 400 where it is not UTF-8."""
+    try:
+        return unquote(raw, errors="strict")
+    except UnicodeDecodeError:
+        raise MatineeError("id.not_utf8", "The id in the path is not UTF-8.", "路径中的 ID 不是 UTF-8。") from None
+
+
+def lang_of(request: AnyRequest) -> Language:
+    return words.language_of(request.headers.get("accept-language"), request.query_params.get("lang"))
+
+
+@post("/events", status_code=202, operation_class=EventsOperation)
+async def post_events(request: AnyRequest) -> forms.Accepted:
+    """Take in one event or a list; durable when this answers. Each is judged alone."""
+    from anyio.to_thread import run_sync
+
+    body, service, lang = await request.body(), service_of(request), lang_of(request)
+
+    def work() -> forms.Accepted:
+        answer, refused = service.append(intake.read_events(body, time.time()))
+        rejected = tuple(forms.Rejected(index=i, error=code, message=intake.why(code, lang)) for i, code in refused)
+        return forms.Accepted(accepted=answer.accepted, duplicates=answer.duplicates, rejected=rejected)
+
+    return await run_sync(work)
+
+
+@get("/users/{user:str}/recommendations", sync_to_thread=True)
+def recommendations(
+    request: AnyRequest, user: str, n: Many = 20, collection: str = "", category: Names = None,
+    diversity: Share = None, exclude: Names = None, lang: Lang = None,
+) -> forms.Recommendations:  # fmt: skip
+    """A slate for a user, best first, with the reasons of every item. An unknown user gets a varied start."""
+    ask = Ask(collection, tuple(category or ()), tuple(exclude or ()), diversity)
+    named, service, tongue = segment(user), service_of(request), lang_of(request)
+    slate, state = service.recommend(named, n, ask)
+    answers = Answers(state.catalogue, tongue)
+    ms = {stage: round(value, 3) for stage, value in slate.ms.items()}
+    return forms.Recommendations(
+        slate=slate.id, user=named, release=slate.release, items=answers.recommended(slate), dropped=slate.dropped, ms=ms,
+        note=note(slate, n, len(state.catalogue), tongue),
+    )  # fmt: skip
+
+
+def note(slate: Slate, n: int, living: int, lang: Language) -> str | None:
+    """What to say about a short slate."""
+    if len(slate.items) >= n:
+        return None
+    return words.said("library" if not living else "few" if len(slate.items) else "nothing", lang)
+
+
+@get("/users/{user:str}/rows", sync_to_thread=True)
+def user_rows(request: AnyRequest, user: str, n: Many = 20, collection: str = "", lang: Lang = None) -> forms.Rows:
+    """The rows of a page: for you, because you watched, popular, new, and categories that the user likes."""
+    return rows_of(service_of(request), segment(user), n, collection, lang_of(request))
+
+
+@get("/users/{user:str}/events", sync_to_thread=True)
+def user_events(request: AnyRequest, user: str, n: Events = 50) -> forms.Events:
+    """What a user did, newest first."""
+    service = service_of(request)
+    answers = Answers(service.current().catalogue, lang_of(request))
+    return forms.Events(events=tuple(answers.event(e) for e in service.store.events_of(segment(user), n)))
+
+
+@get("/users", sync_to_thread=True)
+def users(request: AnyRequest, n: Events = 50, q: str = "") -> forms.Users:
+    """Users whose id holds ``q``, those with the most events first."""
+    return forms.Users(users=tuple(forms.UserForm(user=u, events=e) for u, e in service_of(request).users(n, q)))
+
+
+@get("/items/{item:str}", sync_to_thread=True)
+def get_item(request: AnyRequest, item: str, lang: Lang = None) -> forms.Whole:
+    """All that is known of an item."""
+    service = service_of(request)
+    state = service.current()
+    return Answers(state.catalogue, lang_of(request)).whole(service.row(state, segment(item)))
+
+
+@put("/items/{item:str}", operation_class=ItemOperation)
+async def put_item(request: AnyRequest, item: str) -> forms.Whole:
+    """Add an item or replace what is said of it. It is recommendable and searchable when this answers."""
+    from anyio.to_thread import run_sync
+
+    body, service, named = await request.body(), service_of(request), segment(item)
+
+    def work() -> forms.Whole:
+        row = service.put_item(item_of(named, body))
+        return Answers(service.state.catalogue, lang_of(request)).whole(row)
+
+    return await run_sync(work)
+
+
+def item_of(id: str, body: bytes) -> Item:
+    """The item of a PUT. Raises ``item.invalid``."""
+    try:
+        given = msgspec.json.decode(body or b"{}", type=forms.ItemIn)
+        if given.id not in (None, id):
+            raise ValueError("the id in the body is not the id in the path")
+        told = {name: getattr(given, name) for name in given.__struct_fields__ if name != "id"}
+        numbers = [told[name] for name in ("duration", "released", "expires")]
+        if not all(v is None or abs(v) < 1e15 for v in numbers):
+            raise ValueError("a number is too large")
+        if not id or len(id) > intake.LONGEST_ID:
+            raise ValueError(f"an id has 1 to {intake.LONGEST_ID} characters")
+        return Item(id=id, **told)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
+        raise MatineeError("item.invalid", f"This is not an item: {error}.", f"这不是有效的条目：{error}。") from None
+
+
+@delete("/items/{item:str}", sync_to_thread=True)
+def delete_item(request: AnyRequest, item: str) -> None:
+    """Take an item away. It is in no answer that begins after this one."""
+    if not service_of(request).delete_item(segment(item)):
+        raise MatineeError("item.unknown", "There is no such item.", "没有这个条目。", status=404)
+
+
+@get("/items/{item:str}/similar", sync_to_thread=True)
+def similar(
+    request: AnyRequest, item: str, n: Many = 20,
+    by: Annotated[str, Parameter(pattern="^(all|text|picture|sound|behaviour)$")] = "all", lang: Lang = None,
+) -> forms.SimilarItems:  # fmt: skip
+    """Items like this one: by what they say, show, sound like, or by who watched them."""
+    service, named = service_of(request), segment(item)
+    state = service.current()
+    found = find.similar(state.catalogue, state.behaviour, service.row(state, named), by, n)
+    answers = Answers(state.catalogue, lang_of(request))
+    items = tuple(
+        forms.Similar(**answers.brief_fields(int(row)), score=round(float(score), 4), by=name)
+        for row, score, name in zip(found.rows, found.score, found.by, strict=True)
+    )
+    return forms.SimilarItems(item=named, by=by, items=items)
+
+
+@get("/search", sync_to_thread=True)
+def search(request: AnyRequest, q: Words_, n: Many = 20, lang: Lang = None) -> forms.Hits:
+    """Find by meaning: what items say, show and sound like, in Chinese or English, and by their words."""
+    service, tongue = service_of(request), lang_of(request)
+    state = service.current()
+    vector = service.reader.encode(q)
+    found = find.search(state.catalogue, state.words, q, vector, n)
+    answers = Answers(state.catalogue, tongue)
+    hits = tuple(
+        forms.Hit(**answers.brief_fields(int(row)), score=round(float(score), 4), matched=name)
+        for row, score, name in zip(found.rows, found.score, found.by, strict=True)
+    )
+    return forms.Hits(query=q, items=hits, note=None if vector is not None else words.said("lexical", tongue))
+
+
+@get("/collections", sync_to_thread=True)
+def collections(request: AnyRequest) -> forms.Collections:
+    """Collections and their categories, largest first."""
+    return Answers(service_of(request).current().catalogue).collections()
+
+
+@get("/health", sync_to_thread=True)
+def health(request: AnyRequest) -> forms.Health:
+    service = service_of(request)
+    counts, state = service.store.counts(), service.current()
+    return forms.Health(
+        status="ok", release=state.release, items=counts.items, users=counts.users, events=counts.events,
+        encoders={"text": service.reader.state}, version=__version__,
+    )  # fmt: skip
+
+
+@get("/items/{item:str}/cover", sync_to_thread=True, include_in_schema=True)
+def cover(request: AnyRequest, item: str) -> Response[bytes]:
+    """The picture of an item."""
+    service = service_of(request)
+    state = service.current()
+    named = state.catalogue.covers.get(service.row(state, segment(item)), "")
+    return static.cover(service.library.path, named)
+
+
+@route("/items/{item:str}/media", http_method=["GET", "HEAD"], sync_to_thread=True)
+def media(request: AnyRequest, item: str) -> Response[Any] | Stream:
+    """The media file of an item; ranges are honoured."""
+    service, named = service_of(request), segment(item)
+    state = service.current()
+    path = state.catalogue.item(service.row(state, named)).media
+    place = static.recorded(service.files(named, path), named, path)
+    headers = request.headers
+    return static.media(place, headers.get("range"), headers.get("if-range"), request.method == "HEAD")
+
+
+@get("/", include_in_schema=False, sync_to_thread=True)
+def index() -> Response[bytes]:
+    return static.page()
+
+
+@get("/assets/{asset:str}", include_in_schema=False, sync_to_thread=True)
+def asset(asset: str) -> Response[bytes]:
+    return static.page(segment(asset))
+
+
+HANDLERS: Sequence[Any] = (
+    post_events, recommendations, user_rows, user_events, users, get_item, put_item, delete_item, similar, search,
+    collections, health, cover, media,
+)  # fmt: skip
+
+
+def application(service: Service) -> Litestar:
+    """The ASGI application over one service."""
+    api = Router("/api/v1", route_handlers=HANDLERS)
+    plain = JsonRenderPlugin(path=["/", "/openapi.json"])
+    about = OpenAPIConfig(title="Matinee", version=__version__, path="/schema", render_plugins=[plain])
+    handled: dict[Any, Any] = {
+        MatineeError: on_matinee_error, HTTPException: on_http_error, Exception: on_any_error,
+    }  # fmt: skip
+    return Litestar(
+        [api, index, asset],
+        openapi_config=about,
+        request_max_body_size=BODY,
+        state=AppState({"service": service}),
+        exception_handlers=handled,
+        logging_config=None,
+    )

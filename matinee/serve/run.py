@@ -1,0 +1,125 @@
+"""``serve``: from a library to a listening server, with every reason not to start said plainly."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable
+
+from matinee.errors import MatineeError
+from matinee.protocols import Store
+from matinee.serve.edge import Edge, is_loopback
+from matinee.settings import Library
+
+KEY, HOSTS = "MATINEE_KEY", "MATINEE_HOSTS"
+DRAIN = 10  # seconds that requests under way have when the server is asked to stop
+
+Say = Callable[[str, str], None]  # a line in English and in Chinese
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one. Raises ``serve.port_taken``, ``serve.port_denied`` or
+    ``serve.address``."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        bound = socket.socket(family, kind)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
+        return bound
+    except socket.gaierror as error:
+        raise _address(host, error.strerror or str(error)) from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise MatineeError(
+                "serve.port_taken",
+                f"Port {port} is taken by another program. Stop it, or choose another port: --port {port + 1}",
+                f"端口 {port} 已被其他程序占用。请停止该程序，或换一个端口：--port {port + 1}",
+                exit_code=1,
+            ) from None
+        if error.errno == errno.EACCES:
+            raise MatineeError(
+                "serve.port_denied",
+                f"Port {port} may only be used by the administrator. Choose one above 1023: --port 8420",
+                f"端口 {port} 只有管理员可以使用。请选择 1023 以上的端口：--port 8420",
+                exit_code=1,
+            ) from None
+        raise _address(host, error.strerror or str(error)) from None
+    except OverflowError:
+        raise MatineeError(
+            "serve.port_wrong",
+            f"{port} is no port: it lies between 0 and 65535.",
+            f"{port} 不是端口：应在 0 到 65535 之间。",
+        ) from None
+
+
+def _address(host: str, why: str) -> MatineeError:
+    return MatineeError(
+        "serve.address",
+        f"Cannot listen on {host}: {why}. Use --host 127.0.0.1 for this machine alone, 0.0.0.0 for all networks.",
+        f"无法在 {host} 上监听：{why}。仅本机使用请用 --host 127.0.0.1，所有网络请用 0.0.0.0。",
+        exit_code=1,
+    )
+
+
+def key_for(host: str) -> str:
+    """The API key in force. Raises ``serve.no_key`` when others could reach the server and there is none."""
+    key = os.environ.get(KEY, "")
+    if not is_loopback(host) and len(key) < 16:
+        raise MatineeError(
+            "serve.no_key",
+            f"Others could reach {host}, so a key is needed: set {KEY} to at least 16 characters of chance, "
+            f"for example: export {KEY}=$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))')",
+            f"其他机器可以访问 {host}，因此需要密钥：请把 {KEY} 设为至少 16 个随机字符，"
+            f"例如：export {KEY}=$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))')",
+        )
+    return key
+
+
+def allowed_hosts(host: str) -> frozenset[str]:
+    """Names that the Host header may carry beside loopback ones; none = any, where a key protects the server."""
+    named = {name.strip() for name in os.environ.get(HOSTS, "").split(",") if name.strip()}
+    return frozenset(named | {"localhost"}) if is_loopback(host) or named else frozenset()
+
+
+def serve(
+    library: Library, store: Store, host: str = "127.0.0.1", port: int = 8420, say: Say | None = None
+) -> None:  # fmt: skip
+    """Serves until SIGINT or SIGTERM; returns then, with the requests under way answered.
+
+    The address is said once the socket listens. Raises ``serve.*`` errors before that.
+    """
+    key, bound = key_for(host), bind(host, port)
+    with bound:
+        import uvicorn
+
+        from matinee.serve.http import application
+        from matinee.serve.service import Service
+
+        service = Service(library, store)
+        app = Edge(application(service), allowed_hosts(host), key)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
+            timeout_graceful_shutdown=DRAIN, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
+        )  # fmt: skip
+        bound.listen(2048)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
+        (say or _say)(f"Matinee is at {address}  (Ctrl-C stops it)", f"Matinee 已启动：{address}（按 Ctrl-C 停止）")
+        service.reader.start()
+        try:
+            uvicorn.Server(config).run(sockets=[bound])
+        except KeyboardInterrupt:  # uvicorn raises the signal again once it has stopped
+            logging.getLogger("matinee.serve").info("stopped")
+
+
+def _say(en: str, zh: str) -> None:
+    from matinee.errors import language
+
+    logging.getLogger("matinee.serve").info(zh if language() == "zh" else en)

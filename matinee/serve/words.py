@@ -1,0 +1,92 @@
+"""The sentences that a slate carries, in English and Chinese. Reasons are data inside; here they become words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matinee.errors import Language
+from matinee.types import Reason
+
+LabelName = Callable[[str], str]
+BECAUSE = {
+    "because": ("Because you watched {cause}", "因为你看过《{cause}》"),
+    "looks": ("Looks like {cause}", "画面与《{cause}》相似"),
+    "sounds": ("Sounds like {cause}", "声音与《{cause}》相似"),
+    "reads": ("On the same subject as {cause}", "内容与《{cause}》相近"),
+    "topic": ("More of {detail}", "更多“{detail}”"),
+    "popular": ("Watched by many", "很多人看过"),
+    "popular now": ("Popular right now", "近期热门"),
+    "new": ("New here", "新上架"),
+    "explore": ("Something different to try", "换个口味试试"),
+}
+ROWS = {
+    "for_you": ("For you", "为你推荐"),
+    "because": ("Because you watched {cause}", "因为你看过《{cause}》"),
+    "popular": ("Popular now", "热门"),
+    "new": ("New arrivals", "新上架"),
+    "category": ("{category}", "{category}"),
+    "starter": ("A bit of everything to start with", "随便看看，从这里开始"),
+    "again": ("Watch again", "再看一遍"),
+    "continue": ("Continue watching", "继续观看"),
+}
+EMPTY = {
+    "nothing": (
+        "Nothing is left to recommend: the limits of this request and what was already seen leave no item.",
+        "没有可推荐的内容：请求的限制和已看过的内容排除了所有条目。",
+    ),
+    "few": (
+        "Fewer items than asked for are left after the filters.",
+        "经过筛选，剩下的条目少于请求的数量。",
+    ),
+    "library": (
+        "The library is empty. Add something with: matinee ingest PATH",
+        "库中还没有内容。请先添加：matinee ingest PATH",
+    ),
+    "lexical": (
+        "The text encoder is not there, so only words in titles, tags and descriptions were compared. "
+        "Fetch it with: matinee weights fetch text",
+        "缺少文本编码器，因此只比较了标题、标签和简介中的文字。可以获取：matinee weights fetch text",
+    ),
+}
+
+
+def pick(pair: tuple[str, str], lang: Language) -> str:
+    return pair[1] if lang == "zh" else pair[0]
+
+
+def reason_text(reason: Reason, cause: str, lang: Language, name: LabelName = str) -> str:
+    """One sentence. ``cause`` is the title of the item behind it; ``name`` puts a label into the language."""
+    key = "popular now" if reason.kind == "popular" and reason.detail == "now" else reason.kind
+    labels = [name(label) for label in reason.detail.split("; ") if label] if reason.kind != "popular" else []
+    detail = ("、" if lang == "zh" else ", ").join(labels)
+    text = pick(BECAUSE.get(key, BECAUSE["because"]), lang).format(cause=cause, detail=detail)
+    if detail and reason.kind in ("looks", "sounds", "reads"):
+        text += f"：{detail}" if lang == "zh" else f": {detail}"
+    return text
+
+
+def row_title(row: str, lang: Language, cause: str = "", category: str = "") -> str:
+    return pick(ROWS[row], lang).format(cause=cause, category=category)
+
+
+def said(key: str, lang: Language) -> str:
+    return pick(EMPTY[key], lang)
+
+
+def language_of(accept: str | None, asked: str | None = None) -> Language:
+    """The language of an answer: the one asked for (``lang=``), else the first of ``Accept-Language`` that there is."""
+    if asked:
+        return "zh" if asked.lower().startswith("zh") else "en"
+    choices: list[tuple[float, int, Language]] = []
+    for i, part in enumerate((accept or "").split(",")[:20]):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            quality = float(weight) if weight else 1.0
+        except ValueError:
+            quality = 0.0
+        primary = tag.lower().split("-")[0]
+        if primary == "zh" and quality > 0:
+            choices.append((-quality, i, "zh"))
+        elif primary == "en" and quality > 0:
+            choices.append((-quality, i, "en"))
+    return min(choices)[2] if choices else "en"
