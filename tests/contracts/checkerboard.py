@@ -33,8 +33,8 @@ def query(items, strength=None, now=START + 1e7, user="u") -> Query:
 
 
 def checkerboard(seed=0) -> Interactions:
-    """User u watches 8 of the items of its colour (u % 2), in a random order; item rows alternate in colour. Row ITEMS - 1
-    was never watched; its features say that it is odd like its row. Features: colour and a little of their own."""
+    """User u watches 8 of the items of its colour (u % 2), in a random order; item rows alternate in colour. The last
+    two rows were never watched; their features tell their colour. Features: colour and a little of their own."""
     rng = np.random.default_rng(seed)
     rows = []
     for user in range(USERS):

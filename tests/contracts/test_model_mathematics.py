@@ -1,0 +1,296 @@
+"""Each model against the plainest way to the same numbers, and what is special to one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from matinee.errors import MatineeError
+from matinee.models import load_recipe
+from matinee.models.blend import Blend, learn_weights, level, standard
+from matinee.models.ease import inverted
+from matinee.models.holdout import latest_slice
+from matinee.models.linear import item_weights
+from matinee.types import Candidates
+from tests.contracts.checkerboard import ITEMS, START, checkerboard, colours, log, query
+
+DAY = 86400.0
+
+
+def every(items) -> Candidates:
+    items = np.asarray(items, np.int64)
+    return Candidates(items, np.full(len(items), np.nan, np.float32), np.zeros(len(items), np.int64))
+
+
+def noise(seed=3, n_users=60, n_items=40, events=900):
+    rng = np.random.default_rng(seed)
+    rows = [
+        (int(u), int(i), START + float(t) * 60, float(s))
+        for t, (u, i, s) in enumerate(
+            zip(rng.integers(0, n_users, events), rng.zipf(1.6, events) % n_items, rng.choice([1, 0.6, -1, 0], events))
+        )
+    ]  # fmt: skip
+    return log(rows, n_users, n_items)
+
+
+def faded(data, fade):
+    """(users, items) float64: the newest positive row of each pair, strength x (1 + rank)^-fade, the slow way."""
+    x = np.zeros((data.n_users, data.n_items))
+    for user in range(data.n_users):
+        latest, strength = {}, {}
+        for place in np.flatnonzero(data.users == user):
+            item = int(data.items[place])
+            if data.strength[place] > 0:
+                latest[item] = place
+                strength[item] = max(strength.get(item, 0.0), float(data.strength[place]))
+        for rank, item in enumerate(sorted(latest, key=latest.get, reverse=True)):
+            x[user, item] = strength[item] * (1 + rank) ** -fade
+    return x
+
+
+def test_ease_solves_each_columns_normal_equations() -> None:
+    data = noise()
+    x, n = faded(data, 0.5), data.n_items
+    weights = load_recipe("ease", {"ridge": 3.0}).fit(data, seed=0).values
+    for item in range(n):
+        others = np.setdiff1d(np.arange(n), item)  # ridge regression of the item on all the others
+        a = x[:, others]
+        solved = np.linalg.solve(a.T @ a + 3.0 * np.eye(n - 1), a.T @ x[:, item])
+        np.testing.assert_allclose(weights[others, item], solved, atol=2e-5)
+    assert not np.diag(weights).any()
+
+
+def test_inverse_by_blocks_is_the_inverse() -> None:
+    a = np.random.default_rng(0).standard_normal((1500, 1100)).astype(np.float32)
+    square = a.T @ a / 1500 + np.eye(1100, dtype=np.float32)
+    np.testing.assert_allclose(inverted(square.copy()) @ square, np.eye(1100), atol=2e-4)
+
+
+def test_a_matrix_without_an_inverse_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(MatineeError) as caught:
+        inverted(-np.eye(3, dtype=np.float32))
+    assert caught.value.code == "model.singular"
+    assert "ridge" in caught.value.en
+    assert "ridge" in caught.value.zh
+
+
+def test_ease_refuses_too_many_items_and_names_what_to_use() -> None:
+    with pytest.raises(MatineeError, match="item_knn or transitions") as caught:
+        load_recipe("ease").fit(log([(0, 0, START, 1.0)], 1, 30_001), seed=0)
+    assert caught.value.code == "model.too_many_items"
+
+
+def test_item_knn_is_brute_force_cosine() -> None:
+    data = noise()
+    x, n = faded(data, 0.0) > 0, data.n_items
+    model = load_recipe("item_knn", {"neighbours": 5, "shrink": 2.0}).fit(data, seed=0)
+    found = np.zeros((n, n))
+    for row in range(n):
+        part = slice(model.starts[row], model.starts[row + 1])
+        found[row, model.columns[part]] = model.values[part]
+    for item in range(n):
+        cosine = np.zeros(n)
+        for other in range(n):
+            if other != item:
+                length = np.sqrt(x[:, item].sum() * x[:, other].sum())
+                cosine[other] = (x[:, item] & x[:, other]).sum() / (length + 2.0)
+        fifth = np.sort(cosine)[-5]
+        kept = np.where((cosine >= fifth) & (cosine > 0), cosine, 0)
+        np.testing.assert_allclose(found[:, item], kept, rtol=1e-5)
+
+
+def slow_transitions(data, recipe):
+    counts = np.zeros((data.n_items, data.n_items))
+    for user in range(data.n_users):
+        rows = [r for r in np.flatnonzero(data.users == user) if data.strength[r] > 0]
+        for b, after in enumerate(rows):
+            for lag in range(1, min(b, recipe.lags) + 1):
+                before = rows[b - lag]
+                if data.items[before] != data.items[after]:
+                    counts[data.items[before], data.items[after]] += data.strength[after] * lag**-recipe.fade
+    out, into = counts.sum(1, keepdims=True) + recipe.shrink, counts.sum(0, keepdims=True) + recipe.shrink
+    return counts / out**recipe.from_norm / into**recipe.to_norm
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_transitions_are_counted_pair_by_pair(dense, monkeypatch) -> None:
+    data, recipe = noise(), load_recipe("transitions", {"lags": 4})
+    if not dense:
+        monkeypatch.setattr("matinee.models.transitions.DENSE_ITEMS", 0)
+    model = recipe.fit(data, seed=0)
+    assert bool(len(model.starts)) is not dense
+    found = np.array([model._row(row) for row in range(data.n_items)])
+    np.testing.assert_allclose(found, slow_transitions(data, recipe), rtol=1e-4, atol=1e-6)
+
+
+def test_a_sparse_matrix_answers_as_a_dense_one() -> None:
+    matrix = np.random.default_rng(1).standard_normal((30, 30)).astype(np.float32)
+    known = np.ones(30, bool)
+    dense, sparse = item_weights("a", matrix, known, 1.0), item_weights("a", matrix, known, 1.0, keep=30)
+    asked = query([3, 8, 3, 21], [1, -0.5, 0.3, 1])
+    np.testing.assert_allclose(dense.score(asked, every(range(30))), sparse.score(asked, every(range(30))), atol=1e-5)
+    np.testing.assert_allclose(dense.explain(asked, np.arange(30)), sparse.explain(asked, np.arange(30)), atol=1e-6)
+    few = item_weights("a", matrix, known, 1.0, keep=4)
+    assert len(few.values) == 120
+
+
+def test_popular_in_replay_knows_nothing_of_the_future() -> None:
+    rows = [(u, 0, START + u * DAY, 1.0) for u in range(10)] + [(u, 1, START + (30 + u) * DAY, 1.0) for u in range(20)]
+    data = log(rows, 20, 3)
+    whole, recent = (load_recipe(name).fit(data, seed=0) for name in ("popular", "popular_recent"))
+    both = every([0, 1, 2])
+    assert whole.score(query([], now=START + 100 * DAY), both)[:2].tolist() == pytest.approx(np.log1p([10, 20]))
+    past = whole.score(query([], now=START + 20 * DAY), both)
+    assert past[0] == pytest.approx(np.log1p(10))
+    assert np.isnan(past[1]), "nobody had watched it yet"
+    early = recent.score(query([], now=START + 5 * DAY), both)
+    assert 0 < early[0] <= np.log1p(5) + 1e-6
+    late = recent.score(query([], now=START + 60 * DAY), both)
+    assert late[0] == 0
+    assert late[1] == pytest.approx(np.log1p(7), abs=0.15), "the last week of the log, though it ended long ago"
+    assert np.isnan(late[2]), "never watched: no opinion"
+
+
+@pytest.mark.parametrize("moment", [-1.0, 0.0, 3.3, 12.0, 29.9, 48.0])
+def test_a_past_now_counts_the_whole_hours_before_it(moment) -> None:
+    data = noise(events=3000)
+    now = float(data.at.min()) + moment * 3600
+    score = load_recipe("popular", {"days": 28 / 24}).fit(data, seed=0).score(query([], now=now), every(range(40)))
+    hour = data.at // 3600
+    past = (data.strength > 0) & (hour < now // 3600)
+    window = past & (hour > (now - 28 * 3600) // 3600)
+    for item in range(40):
+        if not (past & (data.items == item)).any():
+            assert np.isnan(score[item])
+        else:
+            assert score[item] == pytest.approx(np.log1p((window & (data.items == item)).sum()))
+
+
+def test_popular_fades_by_half() -> None:
+    data = log([(0, 0, START, 1.0), (1, 1, START + 30 * DAY, 1.0)], 2, 2)
+    score = np.expm1(
+        load_recipe("popular_fading").fit(data, seed=0).score(query([], now=START + 31 * DAY), every([0, 1]))
+    )
+    assert score[0] / score[1] == pytest.approx(0.5, rel=0.02)
+
+
+def test_content_is_the_cosine_around_the_mean() -> None:
+    rng = np.random.default_rng(5)
+    vectors = rng.standard_normal((30, 8)).astype(np.float32) + 2  # all lean one way: the mean hides what differs
+    data = log([], 0, 30, {"text": vectors / np.linalg.norm(vectors, axis=1, keepdims=True)})
+    model = load_recipe("content", {"power": 0.0}).fit(data, seed=0)
+    v = data.features["text"].astype(np.float64)
+    v = v - v.mean(0)
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    profile = v[3] - 0.5 * v[9]
+    cosine = v @ profile / np.linalg.norm(profile)
+    spread = np.sqrt((v @ v.T)[np.triu_indices(30, 1)] ** 2).mean()
+    assert spread > 0
+    score = model.score(query([3, 9], [1, -0.5]), every(range(30)))
+    np.testing.assert_allclose(score / score[3], cosine / cosine[3], rtol=1e-3, atol=1e-4)
+    assert np.argmax(score) == 3
+    assert score[9] < 0
+
+
+def test_content_averages_over_the_modalities_that_are_there() -> None:
+    rng = np.random.default_rng(2)
+    text, sound = colours(rng, 6), colours(rng, 4)
+    text[5] = np.nan
+    sound[[7, 9]] = np.nan
+    text[9] = np.nan
+    model = load_recipe("content").fit(log([], 0, ITEMS, {"text": text, "sound": sound}), seed=0)
+    score = model.score(query([1, 3]), every(range(ITEMS)))
+    assert np.isnan(score[9]), "neither heard nor read"
+    assert np.isfinite(np.delete(score, 9)).all()
+    others = [i for i in range(ITEMS) if i not in (1, 3, 9)]
+    assert min(score[i] for i in others if i % 2) > max(score[i] for i in others if not i % 2)
+    parts = model.explain_by_modality(query([1, 3]), np.arange(ITEMS))
+    assert not parts["text"][5].any()
+    assert not parts["sound"][7].any()
+    np.testing.assert_allclose(np.nansum([p.sum(1) for p in parts.values()], 0)[others], score[others], rtol=1e-4)
+
+
+def test_content_reaches_an_item_added_after_training() -> None:
+    data = checkerboard()
+    model = load_recipe("content").fit(data, seed=0)
+    assert np.isnan(model.score(query([1, 5]), every([ITEMS]))[0])
+    grown = {key: np.concatenate([matrix, matrix[[1]]]) for key, matrix in data.features.items()}
+    fresh = model.with_features(grown)
+    score = fresh.score(query([5, 1]), every(range(ITEMS + 1)))
+    assert score[ITEMS] == pytest.approx(score[1], rel=1e-4), "the new item equals item 1"
+    assert ITEMS in fresh.retrieve(query([5, 1]), 3).items
+
+
+def test_blend_averages_those_with_an_opinion() -> None:
+    z = np.array([[1.0, 3.0], [np.nan, 2.0], [0.5, np.nan], [np.nan, np.nan]], np.float32)
+    score = level(z, np.array([0.75, 0.25], np.float32))
+    assert score[:3] == pytest.approx([1.5, 2.0, 0.5])
+    assert np.isnan(score[3])
+    assert level(z, np.array([1.0, 0.0], np.float32))[:1] == pytest.approx([1.0])
+
+
+def test_cold_scores_go_on_the_warm_scale() -> None:
+    rng = np.random.default_rng(0)
+    behaviour = rng.standard_normal(400).astype(np.float32)
+    content = (0.3 * behaviour + 0.95 * rng.standard_normal(400)).astype(np.float32)
+    z = np.stack([behaviour, content], 1)
+    cold = np.zeros(400, bool)
+    cold[rng.choice(400, 200, replace=False)] = True
+    z[cold, 0] = np.nan
+    weights = np.array([0.8, 0.2], np.float32)
+    score = level(z, weights)
+    naive = z[cold, 1]
+    true = 0.8 * behaviour[cold] + 0.2 * content[cold]
+    best = np.polyval(np.polyfit(naive, true, 1), naive)  # what a line fitted on the hidden truth would reach
+    assert ((score[cold] - true) ** 2).mean() < 1.05 * ((best - true) ** 2).mean()
+    assert ((naive - true) ** 2).mean() > 1.3 * ((best - true) ** 2).mean(), "the control: as they stand they are off"
+    assert np.corrcoef(score[cold], content[cold])[0, 1] > 0.999, "the order among cold items is content's"
+    assert score[cold].std() < naive.std() / 1.5, "a guess stands nearer to the middle than a well-founded score"
+
+
+def test_standard_scores() -> None:
+    z = standard(np.array([1, 2, 3, np.nan], np.float32))
+    assert np.isnan(z[3])
+    assert z[:3].mean() == pytest.approx(0, abs=1e-6)
+    assert z[:3].std() == pytest.approx(1, abs=1e-6)
+    assert standard(np.full(3, 5, np.float32)).tolist() == [0, 0, 0]
+    assert np.isnan(standard(np.full(2, np.nan, np.float32))).all()
+
+
+def test_learnt_weights_prefer_the_expert_that_knows() -> None:
+    data = checkerboard()
+    held = latest_slice(data, share=0.2, seed=0)
+    experts = [load_recipe(name).fit(held.earlier, seed=0) for name in ("random", "item_knn")]
+    weights = learn_weights(experts, held.cases)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[1] > 0.8
+    blend = Blend(tuple(experts), weights)
+    best = blend.retrieve(query([0, 4, 8]), ITEMS).items
+    assert all(i % 2 == 0 for i in best[:5])
+
+
+def test_the_latest_slice_is_later_and_its_histories_end_before() -> None:
+    data = noise(events=2000)
+    held = latest_slice(data, share=0.1, most=50, seed=0)
+    assert len(held.cases) == 50
+    moment = min(q.now for q, _ in held.cases)
+    assert held.earlier.at.max() < moment
+    for asked, _ in held.cases:
+        assert (asked.history.at < asked.now).all()
+    assert len(held.earlier) > 0.85 * len(data)
+
+
+def test_orders_without_clocks_set_aside_each_users_last() -> None:
+    rows = [(u, (u + k) % 9, float(k), 1.0) for u in range(5) for k in range(4 + u)]
+    held = latest_slice(log(rows, 5, 9), seed=0)
+    assert [(int(q.user), item) for q, item in held.cases] == [(u, (u + 3 + u) % 9) for u in range(5)]
+    assert len(held.earlier) == len(rows) - 5
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(MatineeError, match="Did you mean transitions") as caught:
+        load_recipe("transition")
+    assert caught.value.code == "recipe.unknown"
+    with pytest.raises(MatineeError, match="Did you mean ridge") as caught:
+        load_recipe("ease", {"rigde": 3})
+    assert caught.value.code == "recipe.setting"
