@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 OLD_SOUND = (".aif", ".aiff")
 OLD_VIDEO = ("mpeg1video", "mpeg2video", "mpeg4")
@@ -41,7 +40,6 @@ def _made(path: Path, suffix: str, make: Callable[[Path, Path], None]) -> Path:
 
 def _sound(path: Path, copy: Path) -> None:
     import av
-    from av.audio.frame import AudioFrame
 
     with av.open(str(path)) as source, av.open(str(copy), "w") as target:
         heard = source.streams.audio[0]
@@ -49,7 +47,7 @@ def _sound(path: Path, copy: Path) -> None:
         told = target.add_stream("pcm_s16le", rate=heard.codec_context.sample_rate, layout=layout)
         resampler = av.AudioResampler("s16", layout, heard.codec_context.sample_rate)
         for frame in [*source.decode(heard), None]:
-            for piece in resampler.resample(cast("AudioFrame | None", frame)):
+            for piece in resampler.resample(frame):
                 target.mux(told.encode(piece))
         target.mux(told.encode(None))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,17 +31,30 @@ class Teller:
 def demo(path: Path, host: str, port: int, teller: Teller) -> None:
     """Fetches, ingests, trains and serves the demo library at ``path`` until interrupted. Raises MatineeError."""
     require_port(host, port)  # before minutes of work, not after
+    serve_demo(prepared(path, teller), host, port, lambda en, zh: teller.say(_t(en, zh)))
+
+
+def prepared(path: Path, teller: Teller) -> Library:
+    """The demo library at ``path``, made where it is not yet."""
     library = Library.create(path)
-    mark = library.path / DONE
-    print_ = _fingerprint()
-    if _read(mark) == print_ and library.database.is_file():
+    mark, made_by = library.path / DONE, _fingerprint()
+    if _read(mark) == made_by and library.database.is_file():
         teller.say(_t(f"The demo library at {path} is ready.", f"演示库 {path} 已就绪。"))
     else:
         prepare(library, teller)
-        mark.write_text(json.dumps({"made_by": print_}), encoding="utf-8")
-    from matinee.serve.http import serve
+        mark.write_text(json.dumps({"made_by": made_by}), encoding="utf-8")
+    return library
 
-    serve(library, host, port)
+
+def serve_demo(library: Library, host: str, port: int, say: Callable[[str, str], None]) -> None:
+    from matinee.serve.run import serve
+    from matinee.store import open_store
+
+    store = open_store(library.database)
+    try:
+        serve(library, store, host, port, say)
+    finally:
+        store.close()
 
 
 def prepare(library: Library, teller: Teller) -> None:
@@ -63,7 +75,7 @@ def prepare(library: Library, teller: Teller) -> None:
         report = ingest(library, store, catalogues, teller.working)
         teller.say(report.say())
         teller.say(_t("4/4 Learning from the watch log ...", "4/4 从观看记录中学习 ..."))
-        train(library, store, teller.working)
+        train(library, store, progress=lambda stage, share: teller.working(stage, int(share * 100), 100))
     finally:
         store.close()
 
@@ -89,31 +101,21 @@ def fetch_samples(library: Library, teller: Teller) -> list[Path]:
 
 
 def require_port(host: str, port: int) -> None:
-    """Raises ``port.taken``, ``port.denied`` or ``host.unknown`` when the server could not listen there."""
+    """Raises ``serve.*`` errors when the server could not listen there."""
+    from matinee.serve.run import bind, key_for
+
+    key_for(host)
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
-            trial.listen(1)
-    except socket.gaierror as error:
+        bind(host, port).close()
+    except MatineeError as error:
+        if error.code != "serve.port_taken":
+            raise
         raise MatineeError(
-            "host.unknown", f"There is no address {host!r} on this machine.", f"本机没有地址 {host!r}。"
-        ) from error
-    except PermissionError as error:
-        raise MatineeError(
-            "port.denied",
-            f"Port {port} needs more rights than you have. Choose one above 1023, such as: --port 8420",
-            f"没有权限使用端口 {port}。请选择 1023 以上的端口，例如：--port 8420",
-            exit_code=1,
-        ) from error
-    except OSError as error:
-        raise MatineeError(
-            "port.taken",
-            f"Cannot listen at {host}:{port}: {error.strerror}. Another program, or another Matinee, may be there. "
-            f"Stop it, or choose another port: make demo PORT={port + 1} (matinee demo --port {port + 1})",
-            f"无法监听 {host}:{port}：{error.strerror}。可能已被其他程序或另一个 Matinee 占用。"
-            f"请停止它，或换一个端口：make demo PORT={port + 1}（matinee demo --port {port + 1}）",
+            error.code,
+            f"Port {port} is taken by another program, or by a Matinee that already runs. Stop it, or choose another "
+            f"port: make demo PORT={port + 1}   (or: matinee demo --port {port + 1})",
+            f"端口 {port} 已被其他程序或正在运行的 Matinee 占用。请停止它，或换一个端口："
+            f"make demo PORT={port + 1}（或：matinee demo --port {port + 1}）",
             exit_code=1,
         ) from error
 
