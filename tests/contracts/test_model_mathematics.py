@@ -24,12 +24,9 @@ def every(items) -> Candidates:
 
 def noise(seed=3, n_users=60, n_items=40, events=900):
     rng = np.random.default_rng(seed)
-    rows = [
-        (int(u), int(i), START + float(t) * 60, float(s))
-        for t, (u, i, s) in enumerate(
-            zip(rng.integers(0, n_users, events), rng.zipf(1.6, events) % n_items, rng.choice([1, 0.6, -1, 0], events))
-        )
-    ]  # fmt: skip
+    users, items = rng.integers(0, n_users, events), rng.zipf(1.6, events) % n_items
+    strength = rng.choice([1, 0.6, -1, 0], events)
+    rows = [(int(users[t]), int(items[t]), START + t * 60.0, float(strength[t])) for t in range(events)]
     return log(rows, n_users, n_items)
 
 
