@@ -61,16 +61,25 @@ class Answers:
 
     def whole(self, row: int) -> forms.Whole:
         item = self.catalogue.item(row)
-        labels = {
-            key.removeprefix("labels."): list(all_[row]) for key, all_ in self.catalogue.labels.items() if row in all_
-        }
-        spaces = [name for name, shelf in self.catalogue.shelves.items() if shelf.has(np.array([row]))[0]]
+        known = self.catalogue.labels.items()
+        labels = {key.removeprefix("labels."): list(told[row]) for key, told in known if row in told}
+        here = np.array([row])
         return forms.Whole(
-            **self.brief_fields(row), description=item.description, tags=item.tags, creators=item.creators,
-            language=item.language, released=item.released, expires=item.expires, series=item.series, season=item.season,
-            episode=item.episode, properties=item.properties, media=dict(self.catalogue.media.get(row, {})), labels=labels,
-            spaces=tuple(spaces),
-        )  # fmt: skip
+            **self.brief_fields(row),
+            description=item.description,
+            tags=item.tags,
+            creators=item.creators,
+            language=item.language,
+            released=item.released,
+            expires=item.expires,
+            series=item.series,
+            season=item.season,
+            episode=item.episode,
+            properties=item.properties,
+            media=dict(self.catalogue.media.get(row, {})),
+            labels=labels,
+            spaces=tuple(name for name, shelf in self.catalogue.shelves.items() if shelf.has(here)[0]),
+        )
 
     def recommended(self, slate: Slate) -> tuple[forms.Recommended, ...]:
         return tuple(
@@ -109,13 +118,16 @@ class Answers:
             of = counts.setdefault(item.collection, {})
             for category in item.categories:
                 of[category] = of.get(category, 0) + 1
-        found = [
-            forms.CollectionForm(
-                collection=name, items=total,
-                categories=tuple(
-                    forms.Category(category=c, items=n) for c, n in sorted(counts[name].items(), key=lambda x: (-x[1], x[0]))
-                ),
-            )
-            for name, total in sorted(totals.items(), key=lambda x: (-x[1], x[0]))
-        ]  # fmt: skip
-        return forms.Collections(collections=tuple(found))
+        found = tuple(
+            forms.CollectionForm(collection=name, items=totals[name], categories=_categories(counts[name]))
+            for name in _most(totals)
+        )
+        return forms.Collections(collections=found)
+
+
+def _categories(counts: dict[str, int]) -> tuple[forms.Category, ...]:
+    return tuple(forms.Category(category=name, items=counts[name]) for name in _most(counts))
+
+
+def _most(counts: dict[str, int]) -> list[str]:
+    return sorted(counts, key=lambda name: (-counts[name], name))

@@ -18,13 +18,13 @@ from litestar.response import Stream
 
 from matinee import __version__
 from matinee.errors import Language, MatineeError
-from matinee.serve import find, forms, intake, static, words
+from matinee.serve import asking, forms, intake, static, words
 from matinee.serve.answers import Answers
 from matinee.serve.describe import EventsOperation, ItemOperation
 from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
 from matinee.serve.rows import rows_of
 from matinee.serve.service import Ask, Service
-from matinee.types import Item, Slate
+from matinee.types import Item
 
 BODY = 8 * 1024 * 1024  # bytes of a request
 Many = Annotated[int, Parameter(ge=1, le=200, description="How many.")]
@@ -75,21 +75,7 @@ def recommendations(
 ) -> forms.Recommendations:  # fmt: skip
     """A slate for a user, best first, with the reasons of every item. An unknown user gets a varied start."""
     ask = Ask(collection, tuple(category or ()), tuple(exclude or ()), diversity)
-    named, service, tongue = segment(user), service_of(request), lang_of(request)
-    slate, state = service.recommend(named, n, ask)
-    answers = Answers(state.catalogue, tongue)
-    ms = {stage: round(value, 3) for stage, value in slate.ms.items()}
-    return forms.Recommendations(
-        slate=slate.id, user=named, release=slate.release, items=answers.recommended(slate), dropped=slate.dropped, ms=ms,
-        note=note(slate, n, len(state.catalogue), tongue),
-    )  # fmt: skip
-
-
-def note(slate: Slate, n: int, living: int, lang: Language) -> str | None:
-    """What to say about a short slate."""
-    if len(slate.items) >= n:
-        return None
-    return words.said("library" if not living else "few" if len(slate.items) else "nothing", lang)
+    return asking.recommendations(service_of(request), segment(user), n, ask, lang_of(request))
 
 
 @get("/users/{user:str}/rows", sync_to_thread=True)
@@ -164,30 +150,13 @@ def similar(
     by: Annotated[str, Parameter(pattern="^(all|text|picture|sound|behaviour)$")] = "all", lang: Lang = None,
 ) -> forms.SimilarItems:  # fmt: skip
     """Items like this one: by what they say, show, sound like, or by who watched them."""
-    service, named = service_of(request), segment(item)
-    state = service.current()
-    found = find.similar(state.catalogue, state.behaviour, service.row(state, named), by, n)
-    answers = Answers(state.catalogue, lang_of(request))
-    items = tuple(
-        forms.Similar(**answers.brief_fields(int(row)), score=round(float(score), 4), by=name)
-        for row, score, name in zip(found.rows, found.score, found.by, strict=True)
-    )
-    return forms.SimilarItems(item=named, by=by, items=items)
+    return asking.similar(service_of(request), segment(item), by, n, lang_of(request))
 
 
 @get("/search", sync_to_thread=True)
 def search(request: AnyRequest, q: Words_, n: Many = 20, lang: Lang = None) -> forms.Hits:
     """Find by meaning: what items say, show and sound like, in Chinese or English, and by their words."""
-    service, tongue = service_of(request), lang_of(request)
-    state = service.current()
-    vector = service.reader.encode(q)
-    found = find.search(state.catalogue, state.words, q, vector, n)
-    answers = Answers(state.catalogue, tongue)
-    hits = tuple(
-        forms.Hit(**answers.brief_fields(int(row)), score=round(float(score), 4), matched=name)
-        for row, score, name in zip(found.rows, found.score, found.by, strict=True)
-    )
-    return forms.Hits(query=q, items=hits, note=None if vector is not None else words.said("lexical", tongue))
+    return asking.search(service_of(request), q, n, lang_of(request))
 
 
 @get("/collections", sync_to_thread=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from importlib import import_module
 
 import numpy as np
 
@@ -69,11 +70,11 @@ class Reader:
 def text_of(item: Item) -> str:
     """What the text encoder reads of an item; the same words as ingest gives it."""
     try:
-        from matinee.ingest import text_of as ingested
+        ingest = import_module("matinee.ingest")
     except ImportError:
         parts = (item.title, *item.categories, *item.tags, *item.creators, item.description)
-        return ". ".join(p for p in parts if p)
-    return ingested(item)
+        return ". ".join(part for part in parts if part)
+    return str(ingest.text_of(item))
 
 
 def hash_of(text: str) -> str:

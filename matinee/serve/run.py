@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from matinee.errors import MatineeError
 from matinee.protocols import Store
@@ -113,10 +116,23 @@ def serve(
         address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
         (say or _say)(f"Matinee is at {address}  (Ctrl-C stops it)", f"Matinee 已启动：{address}（按 Ctrl-C 停止）")
         service.reader.start()
-        try:
+        with _signals_end_quietly():
             uvicorn.Server(config).run(sockets=[bound])
-        except KeyboardInterrupt:  # uvicorn raises the signal again once it has stopped
-            logging.getLogger("matinee.serve").info("stopped")
+
+
+@contextmanager
+def _signals_end_quietly() -> Iterator[None]:
+    """uvicorn stops on a signal and then raises it again for whoever was there before; a stop that was asked for is no
+    failure, so nobody is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say(en: str, zh: str) -> None:

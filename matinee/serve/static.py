@@ -28,7 +28,8 @@ POLICY = (
 )
 TYPES = {
     ".js": "text/javascript", ".css": "text/css", ".html": "text/html; charset=utf-8", ".svg": "image/svg+xml",
-    ".webp": "image/webp", ".woff2": "font/woff2", ".json": "application/json", ".opus": "audio/ogg", ".ogg": "audio/ogg",
+    ".webp": "image/webp", ".woff2": "font/woff2", ".json": "application/json",
+    ".opus": "audio/ogg", ".ogg": "audio/ogg",
     ".oga": "audio/ogg", ".flac": "audio/flac", ".wav": "audio/wav", ".m4a": "audio/mp4", ".mkv": "video/x-matroska",
     ".mp4": "video/mp4", ".webm": "video/webm", ".mp3": "audio/mpeg", ".mpg": "video/mpeg", ".avi": "video/x-msvideo",
 }  # fmt: skip

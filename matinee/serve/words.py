@@ -42,6 +42,14 @@ EMPTY = {
         "The library is empty. Add something with: matinee ingest PATH",
         "库中还没有内容。请先添加：matinee ingest PATH",
     ),
+    "untrained": (
+        "Who watches what together is learnt by training, and there is no release yet: matinee train",
+        "“看过的人还看过”需要先训练，目前还没有发布版本：matinee train",
+    ),
+    "unlike": (
+        "Nothing is like this item in this way: it has no such vectors, or nothing comes near.",
+        "没有以这种方式与其相似的条目：它缺少相应的向量，或者没有足够接近的内容。",
+    ),
     "lexical": (
         "The text encoder is not there, so only words in titles, tags and descriptions were compared. "
         "Fetch it with: matinee weights fetch text",
