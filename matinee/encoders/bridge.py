@@ -1,8 +1,8 @@
 """Pictures and sounds beside text without a joint model: the label bridge.
 
-ConSE, Norouzi et al. 2014, "Zero-Shot Learning by Convex Combination of Semantic Embeddings" (arXiv 1312.5650, section
-3): the ten likeliest class names, weighted by their probability, as a mean of their text vectors. Here a class speaks with
-its English and its Chinese name. It is a bridge, not a joint space: it knows what has a label and nothing else.
+ConSE, Norouzi et al. 2014, "Zero-Shot Learning by Convex Combination of Semantic Embeddings" (arXiv 1312.5650,
+section 3): the ten likeliest class names, weighted by probability, as a mean of their text vectors. A class speaks
+English and Chinese at once. It is a bridge, not a joint space: it knows what has a label and nothing else.
 """
 
 from __future__ import annotations
