@@ -163,10 +163,9 @@ def download(wheel: Wheel, folder: Path, tell: Progress) -> Path:
         command += [f"--platform={wheel.platform}"]
     told = folder / "pip.txt"
     # pip keeps what it is downloading below TMPDIR: there its growth can be watched, and it is cleaned with the rest
+    environment = {**os.environ, "TMPDIR": str(scratch), "PYTHONWARNINGS": "ignore"}
     with told.open("wb") as log:
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "TMPDIR": str(scratch)}
-        )
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         try:
             while child.poll() is None:
                 tell(wheel.pin, min(_weight(folder), wheel.size), wheel.size)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated
@@ -24,9 +25,13 @@ def run(arguments: Sequence[str]) -> int:
     if lang := _named_language(arguments):
         os.environ["MATINEE_LANG"] = lang
     signal.signal(signal.SIGTERM, _stop)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # they are for developers
     try:
         code = build()(args=list(arguments), prog_name="matinee", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # typer's answer to Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except MatineeError as error:
         note(error.say())
