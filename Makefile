@@ -6,11 +6,16 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
   command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := $(VENV)/bin
+# on a terminal pip shows its bars; in a log it is quiet
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(shell [ -t 2 ] || echo -q)
 
 .PHONY: demo setup setup-dev test lint types bench torture clean help page
 
 help:
-	@echo 'make demo [PORT=8420] | test | lint | types | bench | torture | page | clean'
+	@echo 'make demo [PORT=8420]  sets up, fetches samples, learns, serves at http://127.0.0.1:8420'
+	@echo 'make test              lint, types and every test       make bench    measures'
+	@echo 'make setup             only the environment             make page     builds the page (needs npm)'
+	@echo 'make torture           long runs of chance              make clean    removes the environment'
 
 demo: $(VENV)/.run
 	@exec $(BIN)/matinee demo --library $(DEMO) --port $(PORT)
@@ -25,13 +30,13 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { echo 'Could not create $(VENV): is the venv module installed (Debian: apt-get install python3-venv) and the disk not full?'; rm -rf $(VENV); exit 1; }
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo 'Installing Matinee ...'
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e . || { echo 'Installation failed: the message above says why. Without a network, point pip at a mirror or a folder of wheels (PIP_INDEX_URL, PIP_FIND_LINKS) and run make again.'; exit 1; }
+	@echo 'Installing Matinee and what it needs (about 110 MB) ...'
+	@$(PIP) -e . || { echo 'Installation failed: the message above says why. Without a network, point pip at a mirror or a folder of wheels (PIP_INDEX_URL, PIP_FIND_LINKS) and run make again.'; exit 1; }
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo 'Installing Matinee and its tests ...'
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]" || exit 1
+	@$(PIP) -e ".[dev]" || { echo 'Installation failed: the message above says why.'; exit 1; }
 	@touch $@ $(VENV)/.run
 
 lint: $(VENV)/.dev
@@ -49,6 +54,10 @@ torture: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+page:
+	@command -v npm >/dev/null || { echo 'The page is built with npm: install Node.js 20 or newer.'; exit 2; }
+	cd web && npm ci && npm run build
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
