@@ -27,8 +27,9 @@ MOST_CASES = 200_000  # beyond it whole users are left out by chance, and counte
 @dataclass(frozen=True, slots=True)
 class Cases:
     """q questions. Case c asks at ``now[c]`` for the items ``targets[bounds[c]:bounds[c + 1]]`` of ``users[c]``, whose
-    history is the rows ``start[c]:stop[c]`` of ``history`` (with their ``kinds``). ``candidates`` (n_items,): what may
-    be recommended; everything but for ``cold-items``. Sorted by user."""
+    history is the rows ``start[c]:stop[c]`` of ``history`` (with their ``kinds``). ``stars`` belongs to ``targets``:
+    the value of the row, NaN for none. ``candidates`` (n_items,): what may be recommended; everything but for
+    ``cold-items``. Sorted by user."""
 
     history: Interactions
     kinds: Ints
@@ -37,6 +38,7 @@ class Cases:
     stop: Ints
     now: Doubles
     targets: Ints
+    stars: Doubles
     bounds: Ints
     candidates: Bools
 
@@ -81,16 +83,17 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The data a split works on: ``rows`` and their ``kinds``; ``order``: "time", "order" or "none"."""
+    """The data a split works on: ``rows``, their ``kinds`` and ``value``; ``order``: "time", "order" or "none"."""
 
     rows: Interactions
     kinds: Ints
+    value: Doubles
     order: str
 
     def only(self, keep: Bools) -> Log:
         r = self.rows
         rows = replace(r, users=r.users[keep], items=r.items[keep], at=r.at[keep], strength=r.strength[keep])
-        return Log(rows, self.kinds[keep], self.order)
+        return Log(rows, self.kinds[keep], self.value[keep], self.order)
 
 
 def make_split(data: Dataset, name: str, *, seed: int = 0, feedback: str = "watched") -> Split:
@@ -111,7 +114,7 @@ def make_split(data: Dataset, name: str, *, seed: int = 0, feedback: str = "watc
             f"The split {name!r} needs {way.needs}, and {data.name} has {order}. Use --split random or another one.",
             f"划分方式 {name!r} 需要{NEEDS_ZH[way.needs]}，而 {data.name} 没有。请改用 --split random。",
         )
-    log = Log(data.interactions(feedback), data.log.kinds, order)
+    log = Log(data.interactions(feedback), data.log.kinds, data.log.value, order)
     counts: dict[str, int] = {}
     tune, test = way.make(log, seed, counts)
     if not len(test.cases):
@@ -269,7 +272,7 @@ def _single(log: Log, asked: Ints, seed: int, counts: dict[str, int], *, strict:
     everything = np.ones(rows.n_items, bool)
     bounds = np.arange(len(asked) + 1)
     cases = Cases(
-        rows, log.kinds, rows.users[asked], start, stop, now, rows.items[asked], bounds, everything
+        rows, log.kinds, rows.users[asked], start, stop, now, rows.items[asked], log.value[asked], bounds, everything
     )  # fmt: skip
     return _asked_once(cases, counts)
 
@@ -293,7 +296,8 @@ def _hidden(log: Log, hidden: Bools, candidates: Bools, counts: dict[str, int]) 
     now = np.full(len(users), log.rows.at.max() + 1 if len(log.rows) else 0.0)
     bounds = np.r_[first, len(asked)].astype(np.int64)
     cases = Cases(
-        kept.rows, kept.kinds, users, starts[users], starts[users + 1], now, log.rows.items[asked], bounds, candidates
+        kept.rows, kept.kinds, users, starts[users], starts[users + 1], now, log.rows.items[asked], log.value[asked],
+        bounds, candidates,
     )  # fmt: skip
     return Fold(kept.rows, _asked_once(cases, counts))
 
@@ -319,5 +323,5 @@ def _asked_once(cases: Cases, counts: dict[str, int]) -> Cases:
     some = left > 0
     return replace(
         cases, users=cases.users[some], start=cases.start[some], stop=cases.stop[some], now=cases.now[some],
-        targets=cases.targets[keep], bounds=np.r_[0, np.cumsum(left[some])].astype(np.int64),
+        targets=cases.targets[keep], stars=cases.stars[keep], bounds=np.r_[0, np.cumsum(left[some])].astype(np.int64),
     )  # fmt: skip

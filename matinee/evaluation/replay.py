@@ -1,0 +1,117 @@
+"""Asks a model what it would have shown, as serving asks it: the same ``types.Query``, with a past ``now``.
+
+Stated rules:
+
+- Every candidate of the catalogue is ranked; nothing is sampled.
+- Items in the history are not shown, whatever the event was.
+- An item without an opinion (NaN) is not shown: a list may be short, and a target there is a miss.
+- Equal scores are ordered by a shuffle of the items that is the same for every model and case, so neither popular nor
+  early items win ties. The order is stable: the same scores give the same list.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast, runtime_checkable
+
+import numpy as np
+
+from matinee.data.splits import Cases
+from matinee.protocols import Model
+from matinee.types import Bools, Candidates, Floats, Ints, Query
+
+BATCH = 256
+TIES = 20  # the seed of the shuffle that orders equal scores
+Progress = Callable[[int, int], None]
+
+
+@runtime_checkable
+class BatchScorer(Protocol):
+    """What a model may offer beside ``score``, where many queries at once are faster than one by one."""
+
+    def score_batch(self, queries: Sequence[Query], items: Ints) -> Floats:
+        """(len(queries), len(items)) float32, as ``score`` would give row by row."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The lists of q cases: ``slates`` (q, k) rows, best first, -1 where short; ``hits`` (q, k); ``relevant`` (q,) how
+    many targets; ``places`` (t,) where each target is in its list, k where it is not; ``scores`` (t,) float32 of each
+    target; ``opinions`` (q,) how many candidates were scored; ``seconds`` for all of them."""
+
+    slates: Ints
+    hits: Bools
+    relevant: Ints
+    places: Ints
+    scores: Floats
+    opinions: Ints
+    seconds: float
+
+
+def replay(
+    model: Model, cases: Cases, k: int, *, last: int | None = None, progress: Progress = lambda done, total: None
+) -> Ranked:
+    """The best k for every case. ``last`` shortens histories to their newest so many events. O(cases x model)."""
+    n = cases.history.n_items
+    tie = np.random.default_rng(TIES).permutation(n)
+    q = len(cases)
+    slates = np.full((q, k), -1, np.int64)
+    scores = np.full(len(cases.targets), np.nan, np.float32)
+    opinions = np.zeros(q, np.int64)
+    spent = 0.0
+    for start in range(0, q, BATCH):
+        batch = range(start, min(start + BATCH, q))
+        queries = [query_of(cases, c, k, last) for c in batch]
+        begun = time.perf_counter()
+        found = _scores(model, queries, n)
+        spent += time.perf_counter() - begun
+        for c, row in zip(batch, found, strict=True):
+            part = slice(cases.bounds[c], cases.bounds[c + 1])
+            scores[part] = row[cases.targets[part]]
+            row[~cases.candidates] = np.nan
+            row[cases.history.items[cases.start[c] : cases.stop[c]]] = np.nan
+            opinions[c] = np.count_nonzero(~np.isnan(row))
+            best = best_of(row, k, tie)
+            slates[c, : len(best)] = best
+        progress(batch.stop, q)
+    return _ranked(cases, slates, scores, opinions, spent)
+
+
+def query_of(cases: Cases, case: int, k: int, last: int | None = None) -> Query:
+    """The request that would have been made; the user's name is their row, for no model knows users by name."""
+    return Query(
+        now=float(cases.now[case]), limit=k, user=str(cases.users[case]), history=cases.history_of(case, last)
+    )  # fmt: skip
+
+
+def _scores(model: Model, queries: list[Query], n: int) -> Floats:
+    """(len(queries), n) float32, a fresh array."""
+    items = np.arange(n)
+    if isinstance(model, BatchScorer):
+        return np.array(cast(BatchScorer, model).score_batch(queries, items), np.float32)
+    everything = Candidates(items, np.full(n, np.nan, np.float32), np.zeros(n, np.int64))
+    return np.stack([np.array(model.score(query, everything), np.float32) for query in queries])
+
+
+def best_of(scores: Floats, k: int, tie: Ints) -> Ints:
+    """The rows of the k best of (n,) scores, best first, equal ones by ``tie`` (n,); NaN never. O(n + k log k)."""
+    rows = np.flatnonzero(~np.isnan(scores))
+    if len(rows) > k:
+        values = scores[rows]
+        rows = rows[values >= np.partition(values, len(rows) - k)[len(rows) - k]]
+    order = np.lexsort((tie[rows], -scores[rows]))
+    return rows[order[:k]].astype(np.int64)
+
+
+def _ranked(cases: Cases, slates: Ints, scores: Floats, opinions: Ints, seconds: float) -> Ranked:
+    k = slates.shape[1]
+    owner = np.repeat(np.arange(len(cases)), np.diff(cases.bounds))
+    match = slates[owner] == cases.targets[:, None]
+    places = np.where(match.any(1), match.argmax(1), k)
+    hits = np.zeros(slates.shape, bool)
+    found = places < k
+    hits[owner[found], places[found]] = True
+    return Ranked(slates, hits, np.diff(cases.bounds), places.astype(np.int64), scores, opinions, seconds)
