@@ -18,7 +18,8 @@ import httpx
 
 SERVE = (
     "import sys, logging; from pathlib import Path; from matinee.settings import Library;"
-    "from matinee.store import open_store; from matinee.serve.run import serve; logging.basicConfig(level=logging.WARNING);"
+    "from matinee.store import open_store; from matinee.serve.run import serve;"
+    "logging.basicConfig(level=logging.WARNING);"
     "library = Library.create(Path(sys.argv[1])); store = open_store(library.database);"
     "serve(library, store, sys.argv[2], int(sys.argv[3]), lambda en, zh: print(en, flush=True)); store.close()"
 )
