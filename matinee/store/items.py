@@ -153,9 +153,10 @@ def all_facts(database: Database, key: str) -> list[tuple[int, Any]]:
 
 def put_file(database: Database, record: FileRecord) -> None:
     """The path is kept as the file system's own bytes, so that names that are not UTF-8 come back whole."""
-    values = (record.size, record.mtime_ns, record.hash, record.item, record.status, _plain(record.note))
+    told = (record.size, record.mtime_ns, record.hash, record.item, record.status, _plain(record.note))
+    row = (os.fsencode(record.path), *told)
     with database.write() as c:
-        c.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", (os.fsencode(record.path), *values))
+        c.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, sum_of(*row)))
 
 
 def files(database: Database) -> list[FileRecord]:

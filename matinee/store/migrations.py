@@ -74,18 +74,24 @@ SUMMED = {  # what each row's checksum covers, in this order
     "events": "user, item, kind, at, value, id, text, session, slate",
     "vectors": "hash, data",
     "facts": "item, key, value",
+    "links": "space, item, vector",
+    "files": "path, size, mtime_ns, hash, item, status, note",
+    "spaces": "number, name, revision, dim",
     "releases": "digest, manifest",
 }
 
 STEPS: tuple[Step, ...] = (first, second)
 
 
-def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step] = STEPS) -> None:
-    """Brings the file to the newest schema. Raises ``store.newer`` or ``store.foreign`` and changes nothing then."""
+def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step] = STEPS, *, copy: bool = True) -> None:
+    """Brings the file to the newest schema, keeping a copy of an existing one first.
+
+    Raises ``store.newer`` or ``store.foreign`` and changes nothing then.
+    """
     version = check_version(connection, path, len(steps))
     if version == len(steps):
         return
-    if version:
+    if version and copy:
         _keep_copy(connection, path.with_name(f"{path.name}.before-{version + 1}"))
     while version < len(steps):
         connection.execute("BEGIN IMMEDIATE")

@@ -12,6 +12,7 @@ from typing import Any
 from matinee.protocols import Appended, Counts, FileRecord, Log
 from matinee.store import events, items, releases, vectors
 from matinee.store.connection import Database, Mode, check_sqlite, connect, create_file
+from matinee.store.erase import erase_user, resume
 from matinee.store.migrations import STEPS, check_version, migrate
 from matinee.store.trouble import saying, told
 from matinee.types import Bools, Event, Floats, Ints, Item, Space
@@ -108,6 +109,9 @@ class SQLiteStore:
     def use_release(self, digest: str) -> None:
         releases.use_release(self.database, digest)
 
+    def erase_user(self, user: str) -> bool:
+        return erase_user(self.database, user)
+
     def close(self) -> None:
         self.database.close()
 
@@ -126,7 +130,9 @@ def open_database(path: Path) -> Database:
                 check_version(connection, path, len(STEPS))
             with closing(connect(path)) as connection:
                 migrate(connection, path)
-            return Database(path)
+            database = Database(path)
+            resume(database)
+            return database
         except OSError as error:
             raise saying(sqlite3.SQLITE_CANTOPEN, path, error.strerror or str(error)) from error
 

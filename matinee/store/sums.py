@@ -14,5 +14,6 @@ def sum_of(*values: int | float | str | bytes | None) -> int:
     return zlib.crc32(_encode(values))
 
 
-def sum_of_vector(hash: str, data: bytes) -> int:
-    return zlib.crc32(data, zlib.crc32(hash.encode()))
+def sum_of_vector(hash: str | None, data: bytes | None) -> int:
+    """The same for a vector's blob. None is what damage can make of a column."""
+    return zlib.crc32(data or b"", zlib.crc32((hash or "").encode()))

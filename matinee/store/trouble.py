@@ -68,6 +68,8 @@ def primary(error: sqlite3.Error) -> int:
     code: int = getattr(error, "sqlite_errorcode", 0)
     if code == SHM_SIZE:
         return sqlite3.SQLITE_FULL
+    if not code and "decode" in str(error):  # Python's own message about damaged text carries no code
+        return sqlite3.SQLITE_CORRUPT
     return SAME.get(code & 0xFF, code & 0xFF)
 
 
@@ -84,6 +86,8 @@ def told(path: Path) -> Iterator[None]:
         if (code := primary(error)) not in SAYINGS:
             raise
         raise saying(code, path, f"{error}") from error
+    except UnicodeDecodeError as error:  # a message of SQLite that quotes damaged text
+        raise saying(sqlite3.SQLITE_CORRUPT, path, "text that is not Unicode") from error
 
 
 def saying(code: int, path: Path, why: str) -> MatineeError:

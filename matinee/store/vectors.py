@@ -12,7 +12,7 @@ import numpy as np
 from matinee.errors import MatineeError
 from matinee.store.connection import Database
 from matinee.store.items import bump, row_of
-from matinee.store.sums import sum_of_vector
+from matinee.store.sums import sum_of, sum_of_vector
 from matinee.store.trouble import bad_text, usable_text
 from matinee.types import Bools, Floats, Ints, Space
 
@@ -70,8 +70,9 @@ def put_vectors(database: Database, space: Space, hashes: Sequence[str], vectors
     blobs = [row.tobytes() for row in rows]
     with database.write() as c:
         if (number := number_of(c, space)) is None:
-            sql = "INSERT INTO spaces (name, revision, dim) VALUES (?, ?, ?)"
-            number = int(c.execute(sql, (space.name, space.revision, space.dim)).lastrowid or 0)
+            number = int(c.execute("SELECT coalesce(max(number), 0) + 1 FROM spaces").fetchone()[0])
+            row = (number, space.name, space.revision, space.dim)
+            c.execute("INSERT INTO spaces VALUES (?, ?, ?, ?, ?)", (*row, sum_of(*row)))
         c.executemany(
             "INSERT INTO vectors (space, hash, data, sum) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (space, hash) DO UPDATE SET data = excluded.data, sum = excluded.sum",
@@ -98,8 +99,11 @@ def link_content(database: Database, item: str, space: Space, hash: str) -> None
         found = c.execute(sql, (number, hash)).fetchone() if usable_text(hash) else None
         if found is None:
             raise unknown_vector(space, hash)
-        sql = "INSERT INTO links VALUES (?, ?, ?) ON CONFLICT (space, item) DO UPDATE SET vector = excluded.vector"
-        c.execute(sql, (number, row, found[0]))
+        sql = (
+            "INSERT INTO links VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (space, item) DO UPDATE SET vector = excluded.vector, sum = excluded.sum"
+        )
+        c.execute(sql, (number, row, found[0], sum_of(number, row, found[0])))
         bump(c)
 
 

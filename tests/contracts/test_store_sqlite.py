@@ -286,7 +286,7 @@ def test_ten_thousand_vectors_are_read_at_once(tmp_path: Path) -> None:
         store.put_items([Item(id=str(n)) for n in range(10_000)])
         store.put_vectors(space, [f"h{n}" for n in range(10_000)], matrix)
         with store.database.write() as c:
-            c.execute("INSERT INTO links SELECT 1, row, row + 1 FROM items")
+            c.execute("INSERT INTO links SELECT 1, row, row + 1, 0 FROM items")
         took = []
         for _ in range(3):
             begin = time.perf_counter()
