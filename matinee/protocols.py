@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -154,6 +155,11 @@ class Log:
 
 class Store(Protocol):
     """The only state. Every write is durable when the call returns, and whole or absent after a crash. Thread-safe."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """All writes of this thread inside the block are one transaction, durable when the block ends, absent when it
+        raises. Reads inside it do not see them yet."""
+        ...
 
     def put_items(self, items: Sequence[Item]) -> Ints:
         """Insert or replace by id, in one transaction; an id keeps its row for ever, also across delete and put."""

@@ -26,13 +26,13 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 class Database:
     """``write()`` and ``read()`` lend a connection inside a transaction. Errors leave as ``MatineeError``."""
 
-    __slots__ = ("_broken", "_closed", "_idle", "_lock", "_pid", "_pool", "_writer", "mode", "path")
+    __slots__ = ("_broken", "_closed", "_idle", "_joined", "_lock", "_pid", "_pool", "_writer", "mode", "path")
 
     def __init__(self, path: Path, mode: Mode = "rw") -> None:
         self.path, self.mode = path, mode
         self._lock, self._pool = threading.RLock(), threading.Lock()
         self._idle: list[sqlite3.Connection] = []
-        self._pid, self._closed, self._broken = os.getpid(), False, False
+        self._pid, self._closed, self._broken, self._joined = os.getpid(), False, False, False
         self._writer = connect(path, mode)
 
     @contextmanager
@@ -42,6 +42,9 @@ class Database:
             self._usable()
             if self._broken:
                 raise trouble.broken(self.path)
+            if self._joined:  # the lock is this thread's, so it is inside its own ``together``
+                yield from self._part()
+                return
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -53,6 +56,34 @@ class Database:
                     if self._writer.in_transaction:
                         self._writer.execute("ROLLBACK")
                 raise
+
+    def _part(self) -> Iterator[sqlite3.Connection]:
+        """One write of several in a transaction: undone alone if it raises."""
+        self._writer.execute("SAVEPOINT part")
+        try:
+            yield self._writer
+            self._writer.execute("RELEASE part")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK TO part")
+                    self._writer.execute("RELEASE part")
+            raise
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All writes of this thread inside the block become one transaction: one sync, whole or absent. Other threads'
+        writes wait; reads do not see it before its end."""
+        with self._lock:
+            if self._joined:
+                yield
+                return
+            with self.write():
+                self._joined = True
+                try:
+                    yield
+                finally:
+                    self._joined = False
 
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:

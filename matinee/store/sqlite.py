@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ class SQLiteStore:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.database = open_database(self.path)
+
+    def together(self) -> AbstractContextManager[None]:
+        return self.database.together()
 
     def put_items(self, items_: Sequence[Item]) -> Ints:
         return items.put_items(self.database, items_)
