@@ -202,7 +202,12 @@ const MOTIFS = {
     const [x, y] = [w * (0.3 + 0.3 * r()), h * 0.12];
     const lean = w * (0.1 + 0.2 * r());
     const out = [fill(poly([[x, y + s * 1.4], [x + s, y + s * 1.4], [x + s + lean * 1.6, h], [x - lean * 0.4, h]]), b, 0.22)];
-    for (let i = 0; i < 2; i++) for (let j = 0; j < 2; j++) out.push(fill(rect(x + i * s * 0.53, y + j * s * 0.73, s * 0.47, s * 0.67), (i + j) % 2 ? b : a, 0.95));
+    const columns = 1 + Math.floor(r() * 3);
+    const panes = 1 + Math.floor(r() * 3);
+    const [pw, ph, lit] = [s / columns, (s * 1.4) / panes, Math.floor(r() * columns * panes)];
+    for (let i = 0; i < columns; i++) {
+      for (let j = 0; j < panes; j++) out.push(fill(rect(x + i * pw, y + j * ph, pw * 0.93, ph * 0.95), i * panes + j === lit ? b : a, 0.95));
+    }
     out.push(fill(rect(0, h * 0.86, w, h * 0.14), c));
     return out;
   },
@@ -275,14 +280,14 @@ const MOTIFS = {
   },
   steps(w, h, r, [, , a, b, c]) {
     const out = [];
-    const count = 5;
-    const flip = r() < 0.5;
+    const count = 3 + Math.floor(r() * 5);
+    const rise = 0.35 + 0.3 * r();
     for (let i = 0; i < count; i++) {
       const wide = w / count;
-      const tall = h * (0.22 + 0.13 * i);
-      out.push(fill(rect(flip ? w - (i + 1) * wide : i * wide, h - tall, wide + 0.5, tall), i % 2 ? a : c, 0.95));
+      const tall = h * (0.2 + (rise * i) / (count - 1));
+      out.push(fill(rect(i * wide, h - tall, wide + 0.5, tall), i % 2 ? a : c, 0.95));
     }
-    out.push(fill(circle(w * (flip ? 0.7 : 0.3), h * 0.24, Math.min(w, h) * 0.14), b));
+    out.push(fill(circle(w * (0.2 + 0.25 * r()), h * (0.18 + 0.14 * r()), Math.min(w, h) * (0.09 + 0.1 * r())), b));
     return out;
   },
 };
@@ -299,7 +304,10 @@ export function draw(item, shape) {
   const palette = PALETTES[palettes[Math.floor(r() * palettes.length)]];
   const motif = motifs[Math.floor(r() * motifs.length)];
   const [width, height] = SHAPES[shape] ?? SHAPES.poster;
-  return { width, height, ground: palette[0], ink: palette[1], paths: MOTIFS[motif](width, height, r, palette) };
+  const [ground, ink, a, b, c] = palette;
+  const turned = r() < 0.4 ? [ground, ink, b, a, c] : palette; // the two bright colours may trade places
+  const mirror = r() < 0.5 ? `translate(${width} 0) scale(-1 1)` : undefined;
+  return { width, height, ground, ink, mirror, paths: MOTIFS[motif](width, height, r, turned) };
 }
 
 /** Two colours for a viewer's badge. */

@@ -27,7 +27,7 @@ async function fetchRows() {
   const { collection, category, diversity } = app;
   if (category) {
     const slate = await get(["users", user, "recommendations"], { n: IN_CATEGORY, collection, category, diversity });
-    return [{ row: "for_you", key: "for_you", grid: true, category, items: remember(slate.items, slate.slate) }];
+    return [{ row: "for_you", key: "for_you", grid: true, only: category, items: remember(slate.items, slate.slate) }];
   }
   const wanted = [get(["users", user, "rows"], { n: PER_ROW, collection, diversity })];
   if (diversity !== null) {
@@ -36,7 +36,7 @@ async function fetchRows() {
   const [answer, varied] = await Promise.all(wanted);
   const rows = answer.rows.filter((row) => row.items.length > 0);
   for (const row of rows) {
-    row.key = row.row + "|" + (row.item ?? (row.row === "category" ? row.title : ""));
+    row.key = row.row + "|" + (row.item ?? row.category ?? "");
     if (row.row === "for_you" && varied) Object.assign(row, { items: varied.items, slate: varied.slate });
     remember(row.items, row.slate);
   }
@@ -52,7 +52,7 @@ export async function loadRows() {
     const rows = await fetchRows();
     if (mine !== asked) return null; // a later question is on its way
     const first = rows.find((row) => row.row === "for_you");
-    const known = before?.find((row) => row.row === "for_you" && row.category === first?.category);
+    const known = before?.find((row) => row.row === "for_you" && row.only === first?.only);
     const old = new Set((known?.items ?? []).map((item) => item.item));
     const others = known && first ? first.items.filter((item) => !old.has(item.item)).map((item) => item.item) : [];
     app.fresh = Object.fromEntries(others.map((id) => [id, true]));

@@ -10,7 +10,7 @@ const WORDS = {
   who_find: ["Find a viewer", "查找观众"],
   who_none: ["No viewer by that name yet.", "还没有叫这个名字的观众。"],
   who_new: ["Someone new", "新观众"],
-  who_name: ["Your name", "你的名字"],
+  who_name: ["A new name", "新观众的名字"],
   who_start: ["Start watching", "开始观看"],
   who_events: ["{n} watched", "{n} 次观看"],
   who_fresh: ["nothing watched yet", "还没有看过"],
