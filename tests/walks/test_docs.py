@@ -1,0 +1,109 @@
+"""The documentation tells the truth: its links lead somewhere, its commands exist, its curl lines work."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from matinee.settings import Library
+from matinee.store import open_store
+from matinee.types import Item
+from tests.walks import serving
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in link:
+            assert (page.parent / link).exists(), link
+
+
+def test_both_readmes_show_the_same_commands():
+    def commands(name: str) -> list[str]:
+        lines = "\n".join(blocks(ROOT / name, "sh")).replace("\\\n", " ").splitlines()
+        cut = [re.sub(r"\s*#.*|-H 'Accept-Language: zh' ", "", line).split("<")[0].strip() for line in lines]
+        return [re.sub(r"\s+", " ", line) for line in cut if line]
+
+    assert commands("README.md") == commands("README.zh.md")
+    headings = [
+        re.findall(r"^## ", (ROOT / n).read_text(encoding="utf-8"), re.M) for n in ("README.md", "README.zh.md")
+    ]
+    assert len(headings[0]) == len(headings[1])
+
+
+def test_commands_in_the_documentation_exist():
+    from typer.main import get_command
+
+    from matinee.cli.app import build
+
+    known = get_command(build()).commands
+    named = {
+        line.split()[1]
+        for page in PAGES for language in ("sh", "") for block in blocks(page, language)
+        for line in block.splitlines() if line.startswith("matinee ")
+    }  # fmt: skip
+    assert len(named) >= 6
+    assert named <= set(known)
+
+
+def test_every_decision_names_job_and_choice():
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert pages
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"# {page.name[:4]} "), page.name
+    project = (ROOT / "pyproject.toml").read_text().partition("[project.optional")[0]
+    wanted = re.findall(r'^  "([a-z]+)>=', project, re.M)
+    told = " ".join(page.name + page.read_text(encoding="utf-8").lower() for page in pages)
+    assert {"numpy", "litestar"} <= set(wanted)
+    assert [name for name in wanted if name not in told] == []
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    path = tmp_path_factory.mktemp("docs")
+    opened = Library.create(path)
+    store = open_store(opened.database)
+    store.put_items([Item(id=name, title=name, collection="clips") for name in ("lion", "cheetah", "tower")])
+    store.close()
+    with serving.serving(path) as running:
+        yield running
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md", "docs/guide/api.md"])
+def test_curl_lines_work(page, server):
+    lines = "\n".join(blocks(ROOT / page, "sh")).replace("\\\n", " ")
+    commands = re.findall(r"^curl (?:[^'\n]|'[^']*')+", lines, re.M)
+    assert commands
+    for command in commands:
+        arguments = shlex.split(command.replace("http://127.0.0.1:8420", server.url))
+        told = subprocess.run([*arguments, "-sS", "--fail-with-body"], capture_output=True, text=True, check=False)
+        assert told.returncode == 0, (command, told.stdout, told.stderr)
+        assert isinstance(json.loads(told.stdout), dict)
+
+
+def test_benchmarks_can_be_listed():
+    told = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert told.stdout
+    wrong = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "nonsense"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 2
