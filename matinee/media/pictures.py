@@ -106,7 +106,7 @@ def worth(rgb: Pixels) -> float:
     """How well a frame shows what a film is: 0 for black, white or blank ones; else more for contrast and sharpness."""
     grey = rgb[::2, ::2].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     mean, spread = float(grey.mean()), float(grey.std())
-    if mean < 16 or mean > 240 or spread < 8:
+    if mean < 8 or mean > 246 or spread < 8:
         return 0.0
     edges = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
     light = 1 - abs(mean - 118) / 160

@@ -1,0 +1,50 @@
+"""From paths to items: media files are read and encoded, catalogues are taken, all state goes to the store.
+
+``ingest(library, store, paths, progress)`` may be stopped anywhere and run again: a file is written down as taken in
+the same transaction as everything that was learned of it, so it is either done or still to do.
+
+Rules. An item's id is its path from the folder that was named; changed bytes keep it, equal bytes are encoded once. A
+catalogue row whose ``media`` names a file (relative to the catalogue) gives that file's item its id and what it says;
+what it leaves open is filled from the container's tags, then from the file's name. A file of unchanged size and time is
+not opened. A file that is gone stays an item without media.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from matinee.errors import MatineeError
+from matinee.ingest.files import mark_missing, take_media
+from matinee.ingest.report import Note, Progress, Report, silent
+from matinee.ingest.run import Run, text_of
+from matinee.ingest.tables import sorted_tables, take_events, take_items
+from matinee.media.folder import find
+from matinee.protocols import Store
+from matinee.settings import Library
+
+__all__ = ["Note", "Progress", "Report", "ingest", "silent", "text_of"]
+
+
+def ingest(library: Library, store: Store, paths: Sequence[Path], progress: Progress = silent) -> Report:
+    """Takes in media files, folders of them, and catalogues of items, users and events (CSV, JSONL, Parquet).
+
+    Raises ``ingest.nothing`` when a path does not exist, and ``weights.missing``; what is wrong with a file or a row is
+    in the report instead. Memory is bounded: a dozen files of about 10 MB each are under way at a time.
+    """
+    begun = time.monotonic()
+    roots = [Path(os.path.abspath(path)) for path in paths]
+    for path in roots:
+        if not os.path.lexists(path):
+            raise MatineeError("ingest.nothing", f"There is no {path}.", f"路径 {path} 不存在。")
+    run = Run(library, store, Report(), progress, {r.path: r for r in store.files()})
+    media, catalogues = find(roots)
+    tables = sorted_tables(run, catalogues)
+    described = take_items(run, tables["items"])
+    mark_missing(run, roots)
+    take_media(run, media, described)
+    take_events(run, tables["events"])
+    run.report.seconds = time.monotonic() - begun
+    return run.report

@@ -1,0 +1,95 @@
+"""Media files: which need a look, reading and encoding them on two cores, and keeping what was learned."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from matinee.ingest.keep import keep, keep_linked
+from matinee.ingest.readers import DONE, Outcome, Plan, digest_of, read_all
+from matinee.ingest.run import Run
+from matinee.media.folder import Found, readable_name
+from matinee.protocols import FileRecord
+from matinee.types import Item
+
+
+def take_media(run: Run, found: Sequence[Found], described: Mapping[Path, Item]) -> None:
+    """Reads, encodes and keeps the files that changed; ``described``: catalogue items by their file."""
+    if not found and not described:
+        return
+    senses = run.senses  # before any file: a missing checkpoint is said at once
+    plans = to_read(run, found, described)
+    run.library.covers.mkdir(exist_ok=True)
+    known = {r.hash: r.item for r in run.records.values() if r.status in DONE and r.item and r.hash}
+    known = {h: i for h, i in known.items() if run.store.facts(i).get("media", {}).get("read") == senses.keys}
+    linked: list[Outcome] = []
+    done = 0
+    run.progress("media", 0, len(plans))
+    for outcomes in read_all(plans, senses, set(known)):
+        linked += keep(run, outcomes, known)
+        done += len(outcomes)
+        run.progress("media", done, len(plans))
+    for outcome in linked:
+        keep_linked(run, outcome, known)
+
+
+def to_read(run: Run, found: Sequence[Found], described: Mapping[Path, Item]) -> list[Plan]:
+    """A plan for each file, less those of unchanged size, time, encoders and description."""
+    files = {f.path: f for f in found} | {p: Found(p, p.parent) for p in described if p not in {f.path for f in found}}
+    owners = {r.item: r.path for r in run.records.values() if r.item and r.status != "missing"}
+    plans = []
+    for path, file in files.items():
+        if not readable_name(path):
+            run.report.refused += 1
+            why = "its name holds signs that are no text; rename it", "文件名含有非文本字符，请重命名"
+            run.report.note(ascii(str(path)), "refused", *why)
+            continue
+        given, old = described.get(path), run.records.get(str(path))
+        item = given.id if given else old.item if old and old.item else file.id
+        if not given and not (old and old.item) and owners.get(item, str(path)) != str(path):
+            # another folder has a file of this relative path: told apart by where this one lies
+            item = f"{item}~{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+        owners[item] = str(path)
+        if not old or not unchanged(run, Plan(path, item, given, old), old):
+            plans.append(Plan(path, item, given, old))
+    return plans
+
+
+def unchanged(run: Run, plan: Plan, old: FileRecord) -> bool:
+    """Whether there is nothing to do for a file; counted and told here."""
+    try:
+        about = os.lstat(plan.path)
+    except OSError:
+        return False
+    if (about.st_size, about.st_mtime_ns) != (old.size, old.mtime_ns) or old.item not in (plan.item, None):
+        return False
+    if old.status == "refused":
+        run.report.refused += 1
+        en, _, zh = old.note.partition(" | ")
+        run.report.note(plan.path, "refused", en, zh or en)
+        return True
+    fact = run.store.facts(plan.item).get("media", {}) if run.store.item(plan.item) else {}
+    if old.status not in DONE or fact.get("read") != run.senses.keys or fact.get("given") != digest_of(plan.given):
+        return False
+    run.report.unchanged += 1
+    return True
+
+
+def mark_missing(run: Run, roots: Sequence[Path]) -> None:
+    """Files that were taken from under these roots and are gone: their items stay, without media."""
+    for path, old in run.records.items():
+        under = any(Path(path).is_relative_to(root) for root in roots)
+        if not under or old.status == "missing" or old.item is None or os.path.lexists(path):
+            continue
+        with run.store.together():
+            item = run.store.item(old.item)
+            if item is not None and item.media == path:
+                run.store.put_items([msgspec.structs.replace(item, media=None)])
+            run.store.put_file(replace(old, status="missing"))
+        run.report.missing += 1
+        run.report.note(path, "missing", "it is gone; its item stays without media", "文件已不存在，条目保留但没有媒体")

@@ -1,0 +1,68 @@
+"""What an ingest tells of itself: counts, and a note for each file or row that needs a look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from matinee.errors import language
+
+Progress = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """No progress shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to tell about a file: ``status`` as in ``FileRecord``, or duplicate, link, row."""
+
+    path: str
+    status: str
+    en: str
+    zh: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What an ingest did. Files: ``taken`` read whole, ``partly`` read in part, ``linked`` same bytes as another,
+    ``unchanged``, ``refused``, ``missing``. ``items`` from catalogues; ``events`` new ones, ``repeated`` known ones,
+    ``rejected`` rows of any catalogue that could not be used."""
+
+    taken: int = 0
+    partly: int = 0
+    linked: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    missing: int = 0
+    items: int = 0
+    events: int = 0
+    repeated: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+    media_seconds: float = 0.0
+    notes: list[Note] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def say(self) -> str:
+        """One line of counts, then the notes of what needs a look."""
+        zh = language() == "zh"
+        words = {
+            "taken": ("files taken", "个文件已读取"), "partly": ("partly read", "个部分读取"),
+            "linked": ("duplicates", "个重复文件"), "unchanged": ("unchanged", "个未变化"),
+            "refused": ("refused", "个被拒绝"), "missing": ("missing", "个已丢失"),
+            "items": ("catalogue items", "个目录条目"), "events": ("new events", "条新事件"),
+            "repeated": ("known events", "条已知事件"), "rejected": ("rows refused", "行被拒绝"),
+        }  # fmt: skip
+        parts = [f"{getattr(self, k)} {w[zh]}" for k, w in words.items() if getattr(self, k)]
+        head = ("，" if zh else ", ").join(parts) or ("没有可导入的内容" if zh else "nothing to take in")
+        lines = [f"  {n.path}: {n.zh if zh else n.en}" for n in self.notes[:20]]
+        more = len(self.notes) - 20
+        return "\n".join([f"{head} ({self.seconds:.1f} s)", *lines, *([f"  (+ {more})"] if more > 0 else [])])
+
+    def note(self, path: object, status: str, en: str, zh: str) -> None:
+        self.notes.append(Note(str(path), status, en, zh))

@@ -1,0 +1,78 @@
+"""What the steps of one ingest share, and how items with their text vectors are put."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matinee.ingest.report import Progress, Report
+from matinee.protocols import FileRecord, Store
+from matinee.settings import Library
+from matinee.types import Clip, Floats, Item, Space
+
+if TYPE_CHECKING:
+    from matinee.encoders.senses import Senses
+
+
+@dataclass
+class Run:
+    """``records``: what earlier runs knew of files, by path. The encoders are loaded when something needs them."""
+
+    library: Library
+    store: Store
+    report: Report
+    progress: Progress
+    records: dict[str, FileRecord]
+
+    @cached_property
+    def senses(self) -> Senses:
+        from matinee.encoders.senses import load_senses
+
+        self.progress("encoders", 0, 1)
+        senses = load_senses(self.library.settings.encoders)
+        self.progress("encoders", 1, 1)
+        return senses
+
+
+def text_of(item: Item) -> str:
+    """What the text encoder reads of an item."""
+    parts = (item.title, item.description, *item.tags, *item.categories, *item.creators)
+    return ". ".join(dict.fromkeys(p.strip() for p in parts if p and p.strip()))
+
+
+def text_hash(text: str) -> str:
+    return "text:" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def put_described(run: Run, items: Sequence[Item]) -> None:
+    """Items and their text vectors, in one transaction; a text that is known is not encoded again."""
+    if "text" not in run.library.settings.encoders:
+        run.store.put_items(items)
+        return
+    encoder = run.senses.encoders["text"]
+    texts = [text_of(item) for item in items]
+    hashes = [text_hash(text) for text in texts]
+    known = run.store.has_vectors(encoder.space, hashes)
+    fresh = {h: t for h, t, k in zip(hashes, texts, known, strict=True) if t and not k}
+    vectors = encoder.encode([Clip(text=text) for text in fresh.values()])
+    there = {h for h, k in zip(hashes, known, strict=True) if k}
+    with run.store.together():
+        run.store.put_items(items)
+        there |= put_rows(run.store, encoder.space, list(fresh), vectors)
+        for item, digest in zip(items, hashes, strict=True):
+            if digest in there:
+                run.store.link_content(item.id, encoder.space, digest)
+
+
+def put_rows(store: Store, space: Space, hashes: Sequence[str], vectors: Floats) -> set[str]:
+    """Stores the rows that hold a vector (the others are NaN); the hashes of those."""
+    rows = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+    kept = [hashes[int(i)] for i in rows]
+    if kept:
+        store.put_vectors(space, kept, vectors[rows])
+    return set(kept)
