@@ -39,8 +39,8 @@ class Grown:
     def explain(self, query: Query, items: Ints) -> Floats:
         return self.nearest.explain(query, items)
 
-    def causes(self, query: Query, items: Ints) -> dict[str, Floats]:
-        return self.nearest.causes(query, items)
+    def by_space(self, query: Query, items: Ints) -> dict[str, Floats]:
+        return self.nearest.by_space(query, items)
 
     def arrays(self) -> Mapping[str, Any]:
         return self.model.arrays()

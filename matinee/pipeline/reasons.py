@@ -1,33 +1,34 @@
-"""Why an item is there, taken from the terms of its score: nothing is named that did not raise it."""
+"""Why an item is there, taken from the terms of its score and tried out: a past item is named only where the score
+falls without it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from matinee.pipeline.catalogue import Catalogue
-from matinee.pipeline.experts import Grown
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.scorers import knows
-from matinee.pipeline.sources import Nearest
-from matinee.types import Candidates, Doubles, Floats, Ints, Item, Query, Reason
+from matinee.types import Candidates, Doubles, Floats, History, Ints, Item, Query, Reason
 
 KINDS = {"text": "reads", "frames": "looks", "sound": "sounds"}
 MOST = 3  # reasons an item carries
 LEAST = 0.05  # a smaller share of the score explains nothing
+TRIED = 10  # past items tried out in one request, the heaviest first; others are not named
 
 
 class Expert(Protocol):
     @property
     def name(self) -> str: ...
+    def score(self, query: Query, candidates: Candidates) -> Floats: ...
     def explain(self, query: Query, items: Ints) -> Floats: ...
 
 
-class Parted(Protocol):
-    """A scorer that can say how much of each score came from which expert."""
+class Weighted(Protocol):
+    """A scorer that is the weighted mean of experts, each brought to mean 0 and deviation 1 over the candidates."""
 
     @property
     def models(self) -> Sequence[Expert]: ...
@@ -35,22 +36,26 @@ class Parted(Protocol):
         """(n, len(models)) what each expert adds to the score; NaN where it had no opinion."""
         ...
 
+    def score(self, query: Query, candidates: Candidates) -> Floats: ...
+
 
 @dataclass(frozen=True, slots=True)
 class FromExperts:
     """Shares the score out over the experts that raised it, and each expert's share over the past events behind it.
 
-    An expert that is additive over the history gives ``because``, or ``looks``, ``sounds`` and ``reads`` where it
-    goes by content; popularity gives ``popular``. An expert that can name no cause gives none.
+    An expert that is additive over the history gives ``because``, or ``looks``, ``sounds`` and ``reads`` where it goes
+    by content; popularity gives ``popular``. An expert that can name no cause gives none. Every past item that would be
+    named is taken out of the history and the pool scored again: where an item's score does not fall, for other events
+    then weigh more, the past item is no cause of it and goes unnamed.
     """
 
     catalogue: Catalogue
     popularity: Popularity
-    scorer: Parted
+    scorer: Weighted
     name: str = "reasons"
 
     def explain(self, query: Query, pool: Candidates, picked: Ints) -> tuple[tuple[Reason, ...], ...]:
-        """One more scoring of the pool, and of the picked items the terms of every additive expert."""
+        """At most ``TRIED`` + 1 more scorings of the pool."""
         items = pool.items[picked]
         if not len(items):
             return ()
@@ -61,9 +66,26 @@ class FromExperts:
         found: list[list[Reason]] = [[] for _ in items]
         for expert, part in zip(self.scorer.models, raised.T, strict=True):
             share = np.divide(part, total, out=np.zeros(len(items)), where=total > 0)
+            if not share.any():
+                continue
             for i, reasons in enumerate(self._of(expert, query, items, share)):
                 found[i] += reasons
-        return tuple(tuple(_merged(r)) or (self._start(int(i)),) for i, r in zip(items, found, strict=True))
+        proposed = [_merged(reasons) for reasons in found]
+        true = self._tried(query, pool, picked, _heaviest_causes(proposed))
+        kept = [[r for r in reasons if r.item is None or (i, r.item) in true] for i, reasons in enumerate(proposed)]
+        return tuple(tuple(r) or (self._start(int(i)),) for i, r in zip(items, kept, strict=True))
+
+    def _tried(
+        self, query: Query, pool: Candidates, picked: Ints, causes: Sequence[int]
+    ) -> set[tuple[int, int]]:  # fmt: skip
+        """The (position, past item) for which the item's score falls when all events of the past item are away."""
+        true: set[tuple[int, int]] = set()
+        for cause in causes:
+            rest = replace(query, history=without(query.history, cause))
+            score = self.scorer.score(rest, pool)[picked]
+            fell = np.isnan(score) | (score < pool.score[picked])
+            true |= {(int(i), cause) for i in np.flatnonzero(fell)}
+        return true
 
     def _start(self, row: int) -> Reason:
         """For an item that no expert has placed: it is watched by others, or it is new."""
@@ -75,26 +97,20 @@ class FromExperts:
         return Reason("popular", weight, None, "now" if self.popularity.is_recent(row) else "ever")
 
     def _of(self, expert: Expert, query: Query, items: Ints, share: Doubles) -> list[list[Reason]]:
+        """The reasons of one expert by item; they weigh ``share`` (n,) together."""
         if expert.name.startswith("popular"):
             return [[self._popular(int(row), float(s))] if s > 0 else [] for row, s in zip(items, share, strict=True)]
-        if isinstance(expert, Nearest | Grown):
-            falls = {space: np.maximum(fall, 0) for space, fall in expert.causes(query, items).items()}
-            whole = np.sum([fall.sum(axis=1) for fall in falls.values()], axis=0) if falls else np.zeros(len(items))
-            found: list[list[Reason]] = [[] for _ in items]
-            for space, fall in falls.items():
-                for i, h, weight in _heaviest(fall, whole, share):
-                    cause = int(query.history.items[h])
-                    detail = self.shared(int(items[i]), cause, space)
-                    found[i].append(Reason(KINDS[space], weight, cause, detail))
-            return found
-        term = np.maximum(expert.explain(query, items), 0).astype(np.float32)
-        found = [[] for _ in items]
-        for i, h, weight in _heaviest(term, term.sum(axis=1), share):
-            found[i].append(Reason("because", weight, int(query.history.items[h])))
+        by_space = getattr(expert, "by_space", None)
+        terms: dict[str, Floats] = by_space(query, items) if by_space else {"": expert.explain(query, items)}
+        terms = {space: np.maximum(term, 0) for space, term in terms.items() if term.shape[1]}
+        whole = sum((term.sum(axis=1) for term in terms.values()), np.zeros(len(items)))
+        found: list[list[Reason]] = [[] for _ in items]
+        for space, term in terms.items():
+            for i, h, weight in _heaviest(term, whole, share):
+                cause = int(query.history.items[h])
+                detail = self.shared(int(items[i]), cause, space) if space else ""
+                found[i].append(Reason(KINDS.get(space, "because"), weight, cause, detail))
         return found
-
-    def _maybe(self, row: int) -> Item | None:
-        return self.catalogue.items[row] if row < self.catalogue.size else None
 
     def shared(self, row: int, other: int, space: str) -> str:
         """What two items have in common in this space, named: labels, or tags and categories; "; " between."""
@@ -108,21 +124,36 @@ class FromExperts:
             common = [label for label, share in labels.get(row, ()) if label in theirs and share >= 0.05]
         return "; ".join(common[:3])
 
+    def _maybe(self, row: int) -> Item | None:
+        return self.catalogue.items[row] if row < self.catalogue.size else None
+
+
+def without(history: History, item: int) -> History:
+    """The history as if this item had never been touched."""
+    keep = history.items != item
+    return History(history.items[keep], history.at[keep], history.strength[keep], history.kinds[keep])
+
+
+def _heaviest_causes(proposed: Sequence[Sequence[Reason]]) -> list[int]:
+    weight: dict[int, float] = {}
+    for reason in (r for reasons in proposed for r in reasons):
+        if reason.item is not None:
+            weight[reason.item] = weight.get(reason.item, 0.0) + reason.weight
+    return sorted(weight, key=lambda row: -weight[row])[:TRIED]
+
 
 def _heaviest(term: Floats, whole: Doubles, share: Doubles) -> list[tuple[int, int, float]]:
     """(item, event, weight) of the ``MOST`` heaviest terms of each item; ``share`` is what all of them weigh."""
-    found = []
-    if term.shape[1] == 0:
-        return []
     top = np.argsort(-term, axis=1, kind="stable")[:, :MOST]
-    for i in range(len(term)):
-        for h in top[i]:
-            if term[i, h] > 0 and whole[i] > 0 and share[i] > 0:
-                found.append((i, int(h), float(share[i] * term[i, h] / whole[i])))
-    return found
+    return [
+        (i, int(h), float(share[i] * term[i, h] / whole[i]))
+        for i in range(len(term))
+        for h in top[i]
+        if term[i, h] > 0 and whole[i] > 0 and share[i] > 0
+    ]
 
 
-def _merged(reasons: list[Reason]) -> list[Reason]:
+def _merged(reasons: Sequence[Reason]) -> list[Reason]:
     """One reason for each kind and cause, heaviest first."""
     by_key: dict[tuple[str, int | None], Reason] = {}
     for r in reasons:

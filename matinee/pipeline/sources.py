@@ -83,65 +83,24 @@ class Nearest:
 
     def by_space(self, query: Query, items: Ints) -> dict[str, Floats]:
         """The terms of ``explain`` by space: what an item owes to which past item's text, pictures or sound."""
-        return {space: drop.terms for space, drop in self._terms(query, items).items()}
-
-    def causes(self, query: Query, items: Ints) -> dict[str, Floats]:
-        """(len(items), len(history)) by space: by how much the score would fall without each past event, exactly, for
-        the profile would also turn; negative where it would rise."""
-        return {space: drop.falls for space, drop in self._terms(query, items).items()}
-
-    def _terms(self, query: Query, items: Ints) -> dict[str, Terms]:
         history, weight = query.history, weights(query.history)
         told = np.flatnonzero(weight)
-        found_: dict[str, Terms] = {}
+        found_: dict[str, Floats] = {}
         count = np.zeros(len(items), np.float32)
         for shelf in self.catalogue.content():
-            past, now = shelf.centred(history.items[told]), shelf.centred(items)
-            terms = Terms.of(now @ past.T, past, weight[told])
-            if terms is None:
+            past = shelf.centred(history.items[told])
+            length = float(np.linalg.norm(weight[told] @ past))
+            if length <= 1e-6:
                 continue
+            terms = np.zeros((len(items), len(history)), np.float32)
+            terms[:, told] = shelf.centred(items) @ past.T * weight[told] / (length * shelf.spread)
+            found_[shelf.space.name] = terms
             count += shelf.has(items)
-            found_[shelf.space.name] = terms.over(shelf.spread).spread(told, len(history))
-        spaces = np.maximum(count, 1)[:, None]
-        return {space: terms.over(spaces) for space, terms in found_.items()}
+        return {space: np.asarray(terms / np.maximum(count, 1)[:, None], np.float32) for space, terms in found_.items()}
 
     def arrays(self) -> dict[str, Floats]:
         """Nothing: it is made anew from the catalogue, never stored."""
         return {}
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Of a cosine with a weighted sum: ``terms`` (n, h) that add up to it, ``falls`` (n, h) by how much it falls
-    without each."""
-
-    terms: Floats
-    falls: Floats
-
-    @staticmethod
-    def of(cosine: Floats, past: Floats, weight: Floats) -> Terms | None:
-        """``cosine`` (n, h) of unit vectors with the past's, ``past`` (h, dim) and its ``weight`` (h,). None where the
-        weighted sum is nothing."""
-        total = weight @ past
-        square = float(total @ total)
-        if square < 1e-12:
-            return None
-        part = cosine * weight
-        whole = part.sum(axis=1, keepdims=True)
-        # the squared length of the sum without event h: |P|^2 - 2 w P.c + w^2 |c|^2
-        rest = square - 2 * weight * (past @ total) + (weight**2) * (past * past).sum(axis=1)
-        without = np.where(rest > 1e-9, (whole - part) / np.sqrt(np.maximum(rest, 1e-9)), 0.0)
-        length = np.sqrt(square)
-        return Terms((part / length).astype(np.float32), (whole / length - without).astype(np.float32))
-
-    def over(self, divisor: float | Floats) -> Terms:
-        return Terms((self.terms / divisor).astype(np.float32), (self.falls / divisor).astype(np.float32))
-
-    def spread(self, at: Ints, n: int) -> Terms:
-        """The same over n columns, zero but at ``at``."""
-        wide = np.zeros((2, len(self.terms), n), np.float32)
-        wide[0][:, at], wide[1][:, at] = self.terms, self.falls
-        return Terms(wide[0], wide[1])
 
 
 def _mean(total: Floats, count: Floats) -> Floats:
@@ -245,15 +204,13 @@ def _by_rank(order: Ints, items: Ints) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Everything:
-    """When a request allows few items, all of them: a narrow limit must not depend on what the others fetch."""
+    """Under a limit of collection or category, what it allows: a narrow limit must not depend on what the others fetch.
+    Nothing where there is no such limit."""
 
     catalogue: Catalogue
-    few: int = 500
     name: str = "catalogue"
 
     def retrieve(self, query: Query, n: int) -> Candidates:
-        if not (query.limits.collection or query.limits.categories):
-            return found(np.empty(0, np.int64), np.empty(0, np.float32))
-        rows = allowed(self.catalogue, query)
-        rows = rows[: self.few] if len(rows) <= self.few else rows[:0]
+        limited = bool(query.limits.collection or query.limits.categories)
+        rows = allowed(self.catalogue, query)[:n] if limited else np.empty(0, np.int64)
         return found(rows, np.full(len(rows), np.nan, np.float32))

@@ -1,0 +1,169 @@
+"""What every source, filter, scorer and selector promises, and that a stage which breaks its promise is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from matinee.errors import MatineeError
+from matinee.pipeline import recommender as checks
+from matinee.pipeline.filters import Hidden, InCategories, InCollection, Out, Seen
+from matinee.pipeline.recommender import Recommender
+from matinee.pipeline.selectors import Top
+from matinee.pipeline.sources import Nearest, Popular, Starter
+from matinee.types import Candidates, Query
+from tests.contracts import stages
+
+QUERIES = stages.queries()
+
+
+def named(stage: Any) -> str:
+    return f"{type(stage).__name__}"
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+@pytest.mark.parametrize("source", stages.all_sources(), ids=named)
+def test_a_source_gives_allowed_items_once_best_first(source: Any, query: Query) -> None:
+    for n in (0, 1, 7, 100):
+        found = checks.checked_candidates(source.name, source.retrieve(query, n))
+        assert len(found) <= n
+        assert (np.diff(found.score[~np.isnan(found.score)]) <= 0).all()
+        assert not np.isin(found.items, [5, 6, 7]).any()  # gone, not out yet, expired
+    again = source.retrieve(query, 7)
+    assert again.items.tolist() == source.retrieve(query, 7).items.tolist()
+    longer = source.retrieve(query, 9).items[:7]
+    assert again.items.tolist() == longer.tolist()[: len(again.items)]
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+@pytest.mark.parametrize("filter_", stages.all_filters(), ids=named)
+def test_a_filter_is_a_mask_that_looks_at_items_alone(filter_: Any, query: Query) -> None:
+    pool = stages.pool()
+    keep = checks.checked_mask(filter_.name, filter_.keep(query, pool), len(pool))
+    rescored = pool.with_score(np.zeros(len(pool), np.float32))
+    assert (filter_.keep(query, rescored) == keep).all()
+    backwards = pool.take(np.arange(len(pool))[::-1].astype(np.int64))
+    assert (filter_.keep(query, backwards) == keep[::-1]).all()
+    assert filter_.keep(query, stages.empty()).shape == (0,)
+    kept = pool.take(keep)
+    assert filter_.keep(query, kept).all()  # filtering twice is filtering once
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+@pytest.mark.parametrize("scorer", stages.all_scorers(), ids=named)
+def test_a_scorer_scores_each_item_the_same_wherever_it_stands(scorer: Any, query: Query) -> None:
+    pool = stages.pool()
+    score = checks.checked_score(scorer.name, scorer.score(query, pool), len(pool))
+    backwards = scorer.score(query, pool.take(np.arange(len(pool))[::-1].astype(np.int64)))
+    np.testing.assert_allclose(score, backwards[::-1], rtol=1e-5, atol=1e-6)
+    assert scorer.score(query, stages.empty()).shape == (0,)
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+@pytest.mark.parametrize("selector", stages.all_selectors(), ids=named)
+def test_a_selector_picks_positions_once_and_unknown_scores_last(selector: Any, query: Query) -> None:
+    pool = stages.pool()
+    for n in (0, 1, 5, 24, 100):
+        order = checks.checked_positions(selector.name, selector.select(query, pool, n), len(pool), n)
+        assert len(order) == min(n, len(pool))
+        silent = np.isnan(pool.score[order])
+        assert (np.diff(silent.astype(int)) >= 0).all()
+    assert len(selector.select(query, stages.empty(), 5)) == 0
+    unscored = pool.with_score(np.full(len(pool), np.nan, np.float32))
+    assert len(selector.select(query, unscored, 5)) == 5
+
+
+def test_known_answers() -> None:
+    c, p = stages.library(), stages.popularity()
+    liked = QUERIES["one like"]
+    text_only = replace(c, shelves={"text": c.shelves["text"]})
+    near = Nearest(text_only).retrieve(liked, 7).items
+    assert near[0] == 0  # itself; dropping what was seen is the filter's business
+    assert (near[:6] % 3 == 0).all()
+    popular = Popular(c, p).retrieve(QUERIES["nobody"], 5).items
+    assert popular.tolist() == [0, 1, 2, 3, 4]
+    start = Starter(c, p).retrieve(QUERIES["nobody"], 6).items
+    assert sorted(start.tolist()) == [0, 1, 2, 3, 4, 11]  # one of each theme in each collection (5 is gone, 11 next)
+    pool = stages.pool(*(r for r in range(9) if r != 5))
+    assert Seen().keep(liked, pool).tolist() == [False] + [True] * 7
+    assert Hidden().keep(liked, pool).all()
+    assert not Hidden().keep(QUERIES["a dislike"], pool)[2]
+    assert InCollection(c).keep(QUERIES["clips"], pool).tolist() == [bool(r % 2) for r in pool.items]
+    assert InCategories(c).keep(QUERIES["jazz"], pool).tolist() == [r % 3 == 0 for r in pool.items]
+    assert Out(c).keep(liked, pool).tolist() == [r not in (6, 7) for r in pool.items]
+
+
+def test_nearest_explains_its_score() -> None:
+    c = stages.library()
+    nearest, query = Nearest(c), replace(QUERIES["several"], history=stages.history(0, 3, 1, 9))
+    items = np.arange(20, dtype=np.int64)
+    pool = stages.pool(*range(20))
+    score = nearest.score(query, pool)
+    known = ~np.isnan(score)
+    terms = nearest.explain(query, items)
+    np.testing.assert_allclose(terms.sum(axis=1)[known], score[known], rtol=1e-4, atol=1e-5)
+
+
+@dataclass
+class Broken:
+    """A stage that does what it is told, whatever that is."""
+
+    answer: Any
+    name: str = "the broken one"
+
+    def retrieve(self, query: Query, n: int) -> Any:
+        return self.answer
+
+    keep = score = retrieve
+
+    def select(self, query: Query, candidates: Candidates, n: int) -> Any:
+        return self.answer
+
+
+def good() -> Recommender:
+    c, p = stages.library(), stages.popularity()
+    return Recommender((Popular(c, p),), (Seen(),), Popular(c, p), Top())
+
+
+INT, F32 = np.int64, np.float32
+BREACHES = [
+    ("sources", Candidates(np.array([1, 1], INT), np.zeros(2, F32), np.zeros(2, INT))),
+    ("sources", Candidates(np.array([1, -2], INT), np.zeros(2, F32), np.zeros(2, INT))),
+    ("sources", Candidates(np.array([1, 2], INT), np.zeros(3, F32), np.zeros(2, INT))),
+    ("sources", Candidates(np.array([1.0, 2.0]), np.zeros(2, F32), np.zeros(2, INT))),  # type: ignore[arg-type]
+    ("sources", Candidates(np.array([1, 2], INT), np.array([1, np.inf], F32), np.zeros(2, INT))),
+    ("filters", np.ones(3, np.bool_)),
+    ("filters", np.ones(20, F32)),
+    ("scorer", np.zeros(3, F32)),
+    ("scorer", np.zeros(20, np.float64)),
+    ("scorer", np.full(20, np.inf, F32)),
+    ("selector", np.array([0, 0], INT)),
+    ("selector", np.array([0, 99], INT)),
+    ("selector", np.array([-1], INT)),
+    ("selector", np.arange(20, dtype=INT)),
+    ("selector", np.array([0.0])),
+]
+
+
+@pytest.mark.parametrize(("stage", "answer"), BREACHES)
+def test_a_broken_stage_is_named(stage: str, answer: Any) -> None:
+    broken = Broken(answer)
+    one: Any = broken if stage in ("scorer", "selector") else (broken,)
+    query = Query(stages.NOW, limit=5)
+    with pytest.raises(MatineeError) as error:
+        replace(good(), **{stage: one}).recommend(query)
+    assert error.value.code == "stage.broken"
+    assert "the broken one" in error.value.en
+    assert len(good().recommend(query).items) == 5  # the control: whole stages pass
+
+
+def test_filters_never_score_and_their_order_cannot_matter() -> None:
+    query = replace(QUERIES["several"], limits=QUERIES["clips"].limits, limit=24)
+    filters = tuple(stages.all_filters())
+    there = replace(good(), filters=filters).recommend(query)
+    back = replace(good(), filters=filters[::-1]).recommend(query)
+    assert there.items.tolist() == back.items.tolist()
+    assert sum(there.dropped.values()) == sum(back.dropped.values())
