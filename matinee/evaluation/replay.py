@@ -5,8 +5,8 @@ Stated rules:
 - Every candidate of the catalogue is ranked; nothing is sampled.
 - Items in the history are not shown, whatever the event was.
 - An item without an opinion (NaN) is not shown: a list may be short, and a target there is a miss.
-- Equal scores are ordered by a shuffle of the items that is the same for every model and case, so neither popular nor
-  early items win ties. The order is stable: the same scores give the same list.
+- Equal scores are ordered by a shuffle of the items, turned on by a step from case to case and the same for every
+  model, so that no item wins ties more often than another. The same scores of the same case give the same list.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from matinee.types import Bools, Candidates, Floats, Ints, Query
 
 BATCH = 256
 TIES = 20  # the seed of the shuffle that orders equal scores
+STEP = 7919  # by which it turns: a prime, so that the turns of neighbouring cases differ
 Progress = Callable[[int, int], None]
 
 
@@ -74,7 +75,7 @@ def replay(
             row[~cases.candidates] = np.nan
             row[cases.history.items[cases.start[c] : cases.stop[c]]] = np.nan
             opinions[c] = np.count_nonzero(~np.isnan(row))
-            best = best_of(row, k, tie)
+            best = best_of(row, k, (tie + c * STEP) % n)
             slates[c, : len(best)] = best
         progress(batch.stop, q)
     return _ranked(cases, slates, scores, opinions, spent)
