@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 from collections.abc import Sequence
 from sqlite3 import Connection
 from typing import Any, get_args
@@ -14,7 +15,7 @@ from matinee.protocols import Appended, Log
 from matinee.store.connection import Database
 from matinee.store.items import rows_of
 from matinee.store.sums import sum_of
-from matinee.store.trouble import usable_text
+from matinee.store.trouble import saying, usable_text
 from matinee.types import Event, EventKind
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
@@ -129,7 +130,10 @@ def log(database: Database, after: int) -> Log:
     with database.read() as c:
         c.execute("BEGIN")  # items and events as of one moment
         dead = np.array([row for (row,) in c.execute("SELECT row FROM items WHERE NOT alive")], np.int64)
-        rows = np.fromiter(c.execute(sql, (after,)), COLUMNS)
+        try:
+            rows = np.fromiter(c.execute(sql, (after,)), COLUMNS)
+        except TypeError as error:  # NULL where the schema has none
+            raise saying(sqlite3.SQLITE_CORRUPT, database.path, "an event without its columns") from error
     if len(dead):
         rows["item"][np.isin(rows["item"], dead)] = -1
     return _log(rows)
