@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, a line at each beginning and end elsewhere."""
+"""Progress on stderr: bars on a terminal, now and then a line elsewhere."""
 
 from __future__ import annotations
 
@@ -46,10 +46,11 @@ class Bars:
         self._live.update(self._tasks[what], completed=done, total=max(total, 1), amount=amount)
 
     def _line(self, what: str, done: int, total: int, amount: str) -> None:
-        last, ended = self._told.get(what, (0.0, False))
+        now = time.monotonic()
+        last, ended = self._told.setdefault(what, (now, False))
         over = done >= total
-        if (over and not ended) or (not over and time.monotonic() - last > EVERY):
-            self._told[what] = (time.monotonic(), over)
+        if (over and not ended) or (not over and now - last > EVERY):
+            self._told[what] = (now, over)
             note(f"  {what}: {amount}")
 
     def _finish(self) -> None:

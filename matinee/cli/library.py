@@ -108,7 +108,7 @@ def train(at: At = HERE, as_json: Json = False) -> None:
         if stage.startswith("skipped "):
             skipped.append(stage)
         else:
-            shown.working(stage, int(share * 100), 100)
+            shown.working(t("learning", "学习"), int(share * 100), 100)
 
     with opened(at) as (library, store):
         if not store.counts().items:

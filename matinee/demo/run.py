@@ -75,7 +75,7 @@ def prepare(library: Library, teller: Teller) -> None:
         report = ingest(library, store, catalogues, teller.working)
         teller.say(report.say())
         teller.say(_t("4/4 Learning from the watch log ...", "4/4 从观看记录中学习 ..."))
-        train(library, store, progress=lambda stage, share: teller.working(stage, int(share * 100), 100))
+        train(library, store, progress=lambda _, share: teller.working(_t("learning", "学习"), int(share * 100), 100))
     finally:
         store.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -80,18 +81,7 @@ def write_movies(files: dict[str, Path], items: Path, events: Path) -> int:
     named = {path.suffix: path for name, path in files.items() if name.startswith("movielens/")}
     if not {".item", ".inter"} <= set(named):
         return 0
-    films = [
-        msgspec.json.encode(
-            {
-                "id": f"movie-{row['item_id:token']}",
-                "title": _titled(row["movie_title:token_seq"], row["release_year:token"]),
-                "categories": row["class:token_seq"].split(),
-                "released": row["release_year:token"] or None,
-                "collection": "movies",
-            }
-        )
-        for row in _table(named[".item"])
-    ]
+    films = [msgspec.json.encode(_film(row)) for row in _table(named[".item"])]
     _write(items, b"\n".join(films) + b"\n")
     out = StringIO()
     told = csv.writer(out)
@@ -107,6 +97,20 @@ def write_movies(files: dict[str, Path], items: Path, events: Path) -> int:
 def _table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def _film(row: dict[str, str]) -> dict[str, object]:
+    """A line of the film table as an item. Two lines hold no year where a year should be."""
+    title, year = row["movie_title:token_seq"], row["release_year:token"]
+    within = re.search(r"\((\d{4})\)", title)
+    named = title != "unkonwn"  # so spelt in the data
+    return {
+        "id": f"movie-{row['item_id:token']}",
+        "title": _titled(title, year if year.isdigit() else "") if named else "A film without a title",
+        "categories": [genre for genre in row["class:token_seq"].split() if genre != "unknown"],
+        "released": year if year.isdigit() else within[1] if within else None,
+        "collection": "movies",
+    }
 
 
 def _titled(title: str, year: str) -> str:
