@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +19,7 @@ MOST = 10_000  # events in one request
 LONGEST_ID, LONGEST_TEXT = 1024, 10_000  # characters
 AHEAD = 300.0  # seconds that a client's clock may run ahead
 MILLISECONDS = 1e11  # Unix seconds reach this in the year 5138, Unix milliseconds in 1973
+ODD_NUMBER = re.compile(rb"[\[:,\s]-?(?:NaN|Infinity)\s*[,\]}]")
 FIELDS = ("id", "user", "kind", "at", "item", "value", "text", "session", "slate")
 
 _FIELDS = "id, user, item, text, session and slate are texts of at most 1024 characters (text: 10000)"
@@ -53,9 +56,13 @@ class Batch:
 
 
 def decode(body: bytes) -> Any:
-    """JSON of unknown shape. Raises ``body.not_json`` for anything that is none, however deep or odd."""
+    """JSON of unknown shape. Raises ``body.not_json`` for anything that is none, however deep or odd.
+
+    ``NaN`` and ``Infinity`` are no JSON, but common writers write them: they are read, so that only the event that
+    holds one is refused.
+    """
     try:
-        return msgspec.json.decode(body)
+        return json.loads(body) if ODD_NUMBER.search(body) else msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise MatineeError("body.not_json", f"The body is not JSON: {why}.", f"请求体不是 JSON：{why}。") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matinee.index.exact import ExactIndex
 from matinee.models.blend import Blend
 from matinee.models.blended import Blended
 from matinee.models.chance import Random, RandomModel
@@ -13,8 +14,18 @@ from matinee.models.item_knn import ItemKNN
 from matinee.models.linear import ItemWeights
 from matinee.models.popular import Popular, PopularModel
 from matinee.models.transitions import Transitions
-from matinee.protocols import Model, Recipe, Scorer, Source, Store
+from matinee.pipeline import sources
+from matinee.pipeline.catalogue import Catalogue
+from matinee.pipeline.experts import Grown
+from matinee.pipeline.filters import Alive, Excluded, Hidden, InCategories, InCollection, Out, Seen
+from matinee.pipeline.popularity import Popularity
+from matinee.pipeline.reasons import FromExperts
+from matinee.pipeline.recommender import Reasoner
+from matinee.pipeline.scorers import ByHistory
+from matinee.pipeline.selectors import MMR, Top
+from matinee.protocols import Filter, Model, Recipe, Scorer, Selector, Source, Store, VectorIndex
 from matinee.store.sqlite import SQLiteStore
+from matinee.types import Floats, Ints
 
 
 def sqlite(path: Path) -> Store:
@@ -33,3 +44,21 @@ def models(
 
 def stages(blend: Blend) -> tuple[Source, Scorer]:
     return blend, blend
+
+
+def index(rows: Ints, vectors: Floats) -> VectorIndex:
+    return ExactIndex(rows, vectors)
+
+
+def request_path(
+    c: Catalogue, p: Popularity, model: Model, blend: Blend
+) -> tuple[list[Source], list[Filter], list[Scorer], list[Selector], list[Model], Reasoner]:
+    nearest, popular, starter = sources.Nearest(c), sources.Popular(c, p), sources.Starter(c, p)
+    return (
+        [nearest, popular, starter, sources.New(c), sources.Everything(c)],
+        [Alive(c), Out(c), Seen(), Hidden(), InCollection(c), InCategories(c), Excluded()],
+        [nearest, popular, starter, sources.New(c), ByHistory(nearest, starter)],
+        [Top(), MMR(c)],
+        [nearest, popular, Grown(model, nearest)],
+        FromExperts(c, p, blend),
+    )
