@@ -21,7 +21,18 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from matinee.data import cells
-from matinee.data.columns import COLUMNS, KIND_NAMES, LIST_FIELDS, STARS, Kind, fields_of, kind_of, nearest, plain
+from matinee.data.columns import (
+    COLUMNS,
+    KIND_NAMES,
+    LIST_FIELDS,
+    STARS,
+    TEXTS,
+    Kind,
+    fields_of,
+    kind_of,
+    nearest,
+    plain,
+)
 from matinee.data.rows import SUFFIXES, Bad, Row, headings, refuse, rows
 from matinee.types import EVENT_KINDS, Event, Item
 
@@ -216,8 +227,9 @@ def user_of(row: Row, fields: Fields) -> User:
 
 
 def event_of(row: Row, fields: Fields, number: int) -> Event:
-    """A row as an Event. Without a kind it is a rating where the value's heading says stars, else a play; without an id
-    it gets one made of its content, so the same row read again is a duplicate. Raises ``CellError``."""
+    """A row as an Event. Without a kind it is a rating where the value's heading says stars, a comment where there are
+    words, else a play; without an id it gets one made of its content, so the same row read again is a duplicate. Raises
+    ``CellError``."""
     user = _id(_one(row, fields, "user"), "a user")
     kind = _kind(_one(row, fields, "kind"), fields)
     item_cell = _one(row, fields, "item")
@@ -230,7 +242,8 @@ def event_of(row: Row, fields: Fields, number: int) -> Event:
     texts = {name: _one(row, fields, name) for name in ("text", "session", "slate")}
     found = {name: _say(name, cells.text, cell) for name, cell in texts.items() if cell is not None}
     given = _one(row, fields, "id")
-    name = _say("id", cells.text, given) if given is not None else _made_id(user, item, kind, at, value)
+    content = (user, item, kind, at, value, *([found["text"]] if "text" in found else []))
+    name = _say("id", cells.text, given) if given is not None else made_id(content)
     return Event(id=name, user=user, item=item, kind=kind, at=at, value=value, **found)  # type: ignore[arg-type]
 
 
@@ -255,7 +268,9 @@ def _id(cell: Any, whose: str) -> str:
 
 def _kind(cell: Any, fields: Fields) -> str:
     if cell is None:
-        return "rating" if "value" in fields and plain(fields["value"][0]) in STARS else "play"
+        if "value" in fields and plain(fields["value"][0]) in STARS:
+            return "rating"
+        return "comment" if "text" in fields and plain(fields["text"][0]) in TEXTS else "play"
     name: str = _say("kind", cells.text, cell)
     kind = KIND_NAMES.get(plain(name), plain(name))
     if kind not in EVENT_KINDS:
@@ -263,9 +278,9 @@ def _kind(cell: Any, fields: Fields) -> str:
     return kind
 
 
-def _made_id(user: str, item: str | None, kind: str, at: float, value: float | None) -> str:
-    content = msgspec.json.encode((user, item, kind, at, value))
-    return "row-" + hashlib.blake2b(content, digest_size=16).hexdigest()
+def made_id(content: tuple[str | float | None, ...]) -> str:
+    """An event id made of what the event says (user, item, kind, at, value, text where there is one)."""
+    return "row-" + hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
 
 
 def _properties(row: Row, fields: Fields) -> dict[str, Any]:

@@ -46,10 +46,15 @@ EVENT_COLUMNS: dict[str, tuple[str, ...]] = {
     "kind": ("kind", "event", "eventtype", "feedbacktype", "action", "type"),
     "at": ("at", "timestamp", "time", "ts", "unixtime", "createdat", "date"),
     "value": ("value", "rating", "stars", "score", "watchseconds", "watched", "weight"),
-    "text": ("text", "comment", "review", "query"),
+    "text": ("text", "comment", "review", "query", "tag"),
     "session": ("session", "sessionid"),
     "slate": ("slate", "slateid"),
 }
+TEXTS = (
+    "comment",
+    "review",
+    "tag",
+)  # a row with words under one of these is a comment, where no column states the kind
 STARS = ("rating", "stars", "score")  # a value under one of these headings is stars, where no column states the kind
 
 USER_COLUMNS: dict[str, tuple[str, ...]] = {"id": ("id", *USER_HEADINGS)}
@@ -94,8 +99,8 @@ def kind_of(headings: Sequence[str], stem: str) -> Kind | None:
     has_user, has_item = bool(spelled & set(USER_HEADINGS)), bool(spelled & set(ITEM_HEADINGS))
     if has_user and (has_item or "kind" in fields_of(headings, "events")):
         return "events"
-    if has_item:
-        return "items"
+    if has_item:  # a table of other services' ids (MovieLens links.csv) describes nothing
+        return "items" if len(fields_of(headings, "items")) > 1 or "item" in stem.lower() else None
     if has_user:
         return "users"
     if "id" not in spelled:

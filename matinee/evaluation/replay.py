@@ -20,7 +20,7 @@ import numpy as np
 
 from matinee.data.splits import Cases
 from matinee.protocols import Model
-from matinee.types import Bools, Candidates, Floats, Ints, Query
+from matinee.types import Bools, Candidates, Floats, Ints, Query, Slate
 
 BATCH = 256
 TIES = 20  # the seed of the shuffle that orders equal scores
@@ -79,6 +79,23 @@ def replay(
             slates[c, : len(best)] = best
         progress(batch.stop, q)
     return _ranked(cases, slates, scores, opinions, spent)
+
+
+def replay_slates(
+    recommend: Callable[[Query], Slate], cases: Cases, k: int, *, progress: Progress = lambda done, total: None
+) -> Ranked:
+    """The same for a whole recommender (sources, filters, scorer, selector), asked as it serves: what it shows is what
+    counts, its own filters decide what was seen, and ties are its own. Target scores are NaN: a slate has no others."""
+    slates = np.full((len(cases), k), -1, np.int64)
+    opinions = np.zeros(len(cases), np.int64)
+    begun = time.perf_counter()
+    for c in range(len(cases)):
+        items = recommend(query_of(cases, c, k)).items[:k]
+        slates[c, : len(items)] = items
+        opinions[c] = len(items)
+        progress(c + 1, len(cases))
+    silent = np.full(len(cases.targets), np.nan, np.float32)
+    return _ranked(cases, slates, silent, opinions, time.perf_counter() - begun)
 
 
 def query_of(cases: Cases, case: int, k: int, last: int | None = None) -> Query:

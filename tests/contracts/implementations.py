@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from matinee.index.exact import ExactIndex
+from matinee.metrics.ranking import Ranking
 from matinee.models.blend import Blend
 from matinee.models.blended import Blended
 from matinee.models.chance import Random, RandomModel
@@ -23,7 +24,7 @@ from matinee.pipeline.reasons import FromExperts
 from matinee.pipeline.recommender import Reasoner
 from matinee.pipeline.scorers import ByHistory
 from matinee.pipeline.selectors import MMR, Top
-from matinee.protocols import Filter, Model, Recipe, Scorer, Selector, Source, Store, VectorIndex
+from matinee.protocols import Filter, Metric, Model, Recipe, Scorer, Selector, Source, Store, VectorIndex
 from matinee.store.sqlite import SQLiteStore
 from matinee.types import Floats, Ints
 
@@ -62,3 +63,7 @@ def request_path(
         [nearest, popular, Grown(model, nearest)],
         FromExperts(c, p, blend),
     )
+
+
+def metrics() -> list[Metric]:
+    return [Ranking("ndcg", 10)]

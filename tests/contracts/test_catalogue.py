@@ -114,6 +114,13 @@ def test_events_without_a_time_column_keep_the_order_of_the_file(tmp_path):
     assert table.report.untimed == 2
 
 
+def test_tags_of_users_are_comments(tmp_path):
+    path = write(tmp_path, "tags.csv", "userId,movieId,tag,timestamp\n1,2,dark,9\n1,2,slow,9\n1,2,dark,9\n")
+    table = read_events(path)
+    assert [(e.kind, e.text) for e in everything(table)] == [("comment", "dark"), ("comment", "slow")]
+    assert table.report.duplicates == 1
+
+
 def test_jsonl_lists_properties_and_broken_lines(tmp_path):
     path = write(
         tmp_path,
@@ -137,6 +144,9 @@ def test_sniff(tmp_path):
     assert kind("users.csv", "id,name,age") == "users"
     assert kind("c.csv", "user_id,age,city") == "users"
     assert kind("d.tsv", "item_id\ttitle\tx") == "items"
+    assert kind("tags.csv", "userId,movieId,tag,timestamp") == "events"
+    with pytest.raises(MatineeError):
+        kind("links.csv", "movieId,imdbId,tmdbId")
     with pytest.raises(MatineeError) as error:
         kind("e.csv", "x,y,z")
     assert error.value.code == "catalogue.unknown"

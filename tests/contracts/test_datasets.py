@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from matinee.data.datasets.features import read_features
+from matinee.data.datasets.nouns import events_of, items_of
 from matinee.data.datasets.table import FORMATS, is_dataset, read_dataset
 from matinee.errors import MatineeError
 from matinee.types import EVENT_KINDS
@@ -232,3 +233,26 @@ def test_the_real_sets(name, shape, timed):
     assert data.timed == timed
     assert len(data.catalogue) == shape[1]
     assert all(item.title and item.categories for item in list(data.catalogue.values())[:50])
+
+
+def test_a_data_set_as_nouns_for_the_store(tmp_path):
+    put(tmp_path, "ratings.dat", as_lines(ROWS, "::"))
+    put(tmp_path, "movies.dat", "31::A (1995)::Drama\n99::Never watched (1990)::War\n")
+    data = read_dataset(tmp_path)
+    items = [item for batch in items_of(data) for item in batch]
+    assert [i.id for i in items] == ["31", "10", "20", "99"]
+    assert items[0].title == "A (1995)"
+    events = [event for batch in events_of(data) for event in batch]
+    said = [(e.user, e.item, e.value, e.at) for e in events]
+    assert said[:3] == [("7", "10", 5, 10), ("7", "20", 3, 20), ("7", "31", 4, 30)]
+    assert {e.kind for e in events} == {"rating"}
+    again = [event for batch in events_of(read_dataset(tmp_path)) for event in batch]
+    assert again == events
+    assert len({e.id for e in events}) == len(events)
+
+
+def test_repeats_in_a_sequence_are_different_events(tmp_path):
+    data = read_dataset(put(tmp_path, "s.txt", "u1 i1 i2 i1\nu2 i3\n"))
+    events = [event for batch in events_of(data) for event in batch]
+    assert [e.item for e in events] == ["i1", "i2", "i1", "i3"]
+    assert len({e.id for e in events}) == 4

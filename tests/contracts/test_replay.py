@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from matinee.data.splits import Cases
-from matinee.evaluation.replay import BatchScorer, best_of, query_of, replay
+from matinee.evaluation.replay import BatchScorer, best_of, query_of, replay, replay_slates
 from matinee.types import Interactions
 
 
@@ -130,3 +130,17 @@ def test_what_was_hidden_in_history_counts_as_seen():
 @pytest.mark.parametrize("k", [1, 7])
 def test_short_lists_are_padded(k):
     assert replay(Fixed(np.zeros(3)), toy_cases([[0]], [[1]], 3), k).slates.shape == (1, k)
+
+
+def test_a_whole_recommender_is_asked_as_it_serves():
+    asked = []
+
+    def recommend(query):
+        asked.append(query)
+        return SimpleNamespace(items=np.array([3, 1])[: query.limit])
+
+    ranked = replay_slates(recommend, toy_cases([[0], [2]], [[1], [0]], 4), 3)
+    assert ranked.slates.tolist() == [[3, 1, -1], [3, 1, -1]]
+    assert ranked.places.tolist() == [1, 3]
+    assert [q.now for q in asked] == [1, 1]
+    assert np.isnan(ranked.scores).all()

@@ -57,8 +57,8 @@ class Dataset:
 
     ``users`` and ``items``: row -> id, in order of first sight in the file. ``log``: columns as the store gives them;
     ``value`` NaN = none. ``timed``: ``log.at`` is real time; otherwise it is the row's place among the user's own, from
-    0, and means order only where ``ordered``. ``catalogue``: row -> Item where an item table knows it. ``files``: all
-    that was read.
+    0, and means order only where ``ordered``. ``catalogue``: row -> Item where an item table knows it; ``beyond``:
+    items of the table that the log never names. ``files``: all that was read.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Dataset:
     repairs: Mapping[str, int]
     bad: tuple[Bad, ...] = ()
     features: Mapping[str, Floats] = field(default_factory=dict)
+    beyond: tuple[Item, ...] = ()
 
     def interactions(self, feedback: str = "watched") -> Interactions:
         """The log for training. ``watched``: every rating counts 1, whatever its stars (what papers on MovieLens do);
@@ -134,11 +135,13 @@ def _arrays(raw: Raw, path: Path, frame: pl.DataFrame, *, timed: bool, repairs: 
         value=frame["value"].fill_null(float("nan")).to_numpy().astype(np.float64)[order],
     )
     catalogue = {row: raw.items[key] for row, key in enumerate(items) if key in raw.items}
+    named = set(items)
+    beyond = tuple(item for key, item in raw.items.items() if key not in named)
     counted = {name: count for name, count in repairs.items() if count}
     name = path.stem if path.is_file() else path.resolve().name
     return Dataset(
         name=name, format=raw.format, users=users, items=items, log=log, timed=timed, ordered=timed or raw.ordered,
-        catalogue=catalogue, files=raw.files, repairs=counted, bad=raw.bad,
+        catalogue=catalogue, files=raw.files, repairs=counted, bad=raw.bad, beyond=beyond,
     )  # fmt: skip
 
 

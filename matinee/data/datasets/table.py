@@ -76,6 +76,8 @@ def _unknown(path: Path) -> MatineeError:
     if path.is_dir():
         there = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
         en, zh = f"the folder holds {there}", f"文件夹中有 {there}"
+    elif path.suffix.lower() == ".zip":
+        en, zh = "it is an archive; unpack it and name the folder", "这是压缩包；请先解压，再指定文件夹"
     elif path.stat().st_size == 0:
         en, zh = "it is empty", "文件是空的"
     else:
