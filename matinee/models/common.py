@@ -53,7 +53,7 @@ class Taste:
 
 
 def taste(history: History, n_items: int, power: float) -> Taste:
-    """What a history says, newest heaviest: weight = strength x (1 + rank)^-power, rank 0 being the newest item.
+    """What a history says, newest heaviest: weight = damped strength x (1 + rank)^-power, rank 0 being the newest item.
 
     An item that comes more than once counts once, at its latest place and with its strongest opinion (of two equally
     strong ones the later). Events of strength 0 and rows at or beyond ``n_items`` say nothing and take no rank.
@@ -70,7 +70,7 @@ def taste(history: History, n_items: int, power: float) -> Taste:
     order = np.argsort(latest)
     at, strength = latest[order], strength[order]
     rank = np.arange(len(at))[::-1]
-    weight = strength * (1.0 + rank) ** -power
+    weight = damped(strength) * (1.0 + rank) ** -power
     return Taste(at.astype(np.int64), history.items[at], weight.astype(np.float32))
 
 
@@ -90,7 +90,7 @@ class Positives:
 
 def positives(data: Interactions, *, once: bool) -> Positives:
     """Rows with strength above 0; with ``once`` each (user, item) pair only at its latest place, with its greatest
-    strength. O(n log n)."""
+    strength; strengths damped. O(n log n)."""
     keep = np.flatnonzero(data.strength > 0)
     users, items, at, strength = data.users[keep], data.items[keep], data.at[keep], data.strength[keep]
     if once and len(keep):
@@ -104,7 +104,14 @@ def positives(data: Interactions, *, once: bool) -> Positives:
         users, items, at, strength = users[chosen], items[chosen], at[chosen], greatest[back]
     ends = np.searchsorted(users, users, side="right")
     rank = ends - 1 - np.arange(len(users))
-    return Positives(users, items, at, strength, rank.astype(np.int64))
+    return Positives(users, items, at, damped(strength), rank.astype(np.int64))
+
+
+def damped(strength: Floats) -> Floats:
+    """The square root of a strength, its sign kept: three stars say less than five, but a fifth is too little. On
+    ml-100k, later in time, EASE gained 9% and transitions 4% by it against strengths as they are (docs/models.md)."""
+    out: Floats = (np.sign(strength) * np.sqrt(np.abs(strength))).astype(np.float32)
+    return out
 
 
 def watched(data: Interactions) -> Ints:

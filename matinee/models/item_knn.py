@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee.models.common import positives, watched
-from matinee.models.gram import gram_rows, user_items
+from matinee.models.gram import nearest_rows, user_items
 from matinee.models.linear import ItemWeights, from_csr
-from matinee.types import Interactions
+from matinee.types import Floats, Interactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +24,15 @@ class ItemKNN:
 
     def fit(self, data: Interactions, *, seed: int = 0) -> ItemWeights:
         """Time: the products of pairs of one user's items; memory: blocks of 1,024 x n_items and the neighbours."""
-        from scipy.sparse import csr_matrix, vstack
-
         del seed
         seen, n = positives(data, once=True), data.n_items
         x = user_items(seen, np.ones(len(seen), np.float32), (data.n_users, n))
         length = np.sqrt(np.bincount(seen.items, minlength=n)).astype(np.float32)
-        parts = [csr_matrix((0, n), dtype=np.float32)]
-        for start, common in gram_rows(x):
+
+        def cosine(common: Floats, start: int) -> Floats:
             product = length[start : start + len(common), None] * length[None, :]
-            rows = common / (product + np.float32(self.shrink + 1e-9))
-            rows[np.arange(len(rows)), start + np.arange(len(rows))] = 0
-            if n > self.neighbours:
-                bar = np.partition(rows, n - self.neighbours, axis=1)[:, n - self.neighbours]
-                rows[rows < np.maximum(bar, 1e-12)[:, None]] = 0
-            parts.append(csr_matrix(rows))
+            out: Floats = common / (product + np.float32(self.shrink + 1e-9))
+            return out
+
         # row i holds the neighbours that speak for item i; a history asks by the watched item, so turn it round
-        return from_csr(self.name, vstack(parts).T, watched(data) > 0, self.power)
+        return from_csr(self.name, nearest_rows(x, self.neighbours, cosine).T, watched(data) > 0, self.power)

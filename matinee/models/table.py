@@ -29,9 +29,16 @@ RECIPES: dict[str, Entry] = {
     "popular_fading": Entry("popular:Popular", "popular:PopularModel", {"half_life": 30.0}),
     "random": Entry("chance:Random", "chance:RandomModel"),
     "item_knn": Entry("item_knn:ItemKNN", "linear:ItemWeights"),
+    "user_knn": Entry("user_knn:UserKNN", "user_knn:UserKNNModel"),
+    "cooccurrence": Entry("cooccurrence:CoOccurrence", "linear:ItemWeights"),
+    "rp3beta": Entry("rp3beta:RP3Beta", "linear:ItemWeights"),
     "ease": Entry("ease:EASE", "linear:ItemWeights"),
     "ease_order_blind": Entry("ease:EASE", "linear:ItemWeights", {"ridge": 500.0, "fade": 0.0, "power": 0.0}),
     "transitions": Entry("transitions:Transitions", "linear:ItemWeights"),
+    "transitions_ridge": Entry("ridge:RidgeTransitions", "linear:ItemWeights"),
+    "blend_closed_form": Entry(
+        "blended:Blended", "blend:Blend", {"recipes": ("transitions_ridge", "ease", "transitions")}
+    ),
     "content": Entry("content:Content", "content:ContentModel"),
 }
 

@@ -3,7 +3,7 @@ order-blind models three times over (docs/models.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,9 @@ DENSE_ITEMS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Transitions:
-    """A pair (a, then b ``lag`` places later) counts lag^-fade, up to ``lags``. The counts are divided by
-    (sum of row a + ``shrink``)^``from_norm`` and (sum of column b + ``shrink``)^``to_norm``: how much popularity is
-    taken out. ``power``: how fast the history fades when asked."""
+    """A pair (a, then b ``lag`` places later) counts lag^-fade times both strengths, up to ``lags``. The counts are
+    divided by (sum of row a + ``shrink``)^``from_norm`` and (sum of column b + ``shrink``)^``to_norm``: how much
+    popularity is taken out. ``power``: how fast the history fades when asked."""
 
     lags: int = 50
     fade: float = 1.0
@@ -35,27 +35,34 @@ class Transitions:
         del seed
         n, known = data.n_items, watched(data) > 0
         if n <= DENSE_ITEMS:
-            counts = dense_counts(pairs(data, self.lags, self.fade), n)
+            counts = dense_counts(pairs(data, self.lags, self._weigh), n)
             out, into = counts.sum(1, dtype=np.float64), counts.sum(0, dtype=np.float64)
             counts /= ((out + self.shrink) ** self.from_norm).astype(np.float32)[:, None]
             counts /= ((into + self.shrink) ** self.to_norm).astype(np.float32)[None, :]
             return item_weights(self.name, counts, known, self.power)
-        sparse = sparse_counts(pairs(data, self.lags, self.fade), n)
+        sparse = sparse_counts(pairs(data, self.lags, self._weigh), n)
         out, into = np.asarray(sparse.sum(1)).ravel(), np.asarray(sparse.sum(0)).ravel()
         sparse.data /= (np.repeat(out, np.diff(sparse.indptr)) + self.shrink) ** self.from_norm
         sparse.data /= (into[sparse.indices] + self.shrink) ** self.to_norm
         return from_csr(self.name, greatest(sparse, 512), known, self.power)
 
+    def _weigh(self, lag: int) -> float:
+        return float(lag ** (-self.fade))
 
-def pairs(data: Interactions, lags: int, fade: float) -> Iterator[tuple[Ints, Ints, Floats]]:
+
+def pairs(
+    data: Interactions, lags: int, weigh: Callable[[int], float], *, same: bool = False
+) -> Iterator[tuple[Ints, Ints, Floats]]:
     """(before, after, weight) of every pair of a user's positive rows that are 1, 2, ... ``lags`` places apart. A pair
-    weighs lag^-fade times the strength of what came after."""
+    weighs ``weigh(lag)`` times both strengths. Pairs of an item with itself only if ``same``."""
     seen = positives(data, once=False)
     for lag in range(1, min(lags, max(len(seen) - 1, 0)) + 1):
-        pair = (seen.users[lag:] == seen.users[:-lag]) & (seen.items[lag:] != seen.items[:-lag])
-        if not (seen.users[lag:] == seen.users[:-lag]).any():
+        pair = seen.users[lag:] == seen.users[:-lag]
+        if not pair.any():
             return
-        weight = seen.strength[lag:][pair] * np.float32(float(lag) ** -fade)
+        if not same:
+            pair &= seen.items[lag:] != seen.items[:-lag]
+        weight = seen.strength[lag:][pair] * seen.strength[:-lag][pair] * np.float32(weigh(lag))
         yield seen.items[:-lag][pair], seen.items[lag:][pair], weight
 
 

@@ -15,8 +15,9 @@ UNPERSONAL = {"popular", "popular_recent", "popular_fading", "random"}
 PERSONAL = sorted(set(RECIPES) - UNPERSONAL)
 # what a blend says of an item depends on the others it is compared with, and it learns its weights
 RELATIVE = {name for name in RECIPES if RECIPES[name].model.startswith("blend")}
-ADDITIVE = sorted(n for n in RECIPES if RECIPES[n].model in ("linear:ItemWeights", "content:ContentModel"))
-KNOWS_COLD = {"content"} | RELATIVE
+ADDS_UP = ("linear:ItemWeights", "content:ContentModel", "user_knn:UserKNNModel")
+ADDITIVE = sorted(name for name in RECIPES if RECIPES[name].model in ADDS_UP)
+KNOWS_COLD = {name for name in RECIPES if "content" in name}
 
 
 def every(items) -> Candidates:
