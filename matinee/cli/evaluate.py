@@ -24,6 +24,7 @@ Fixed = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="RECIPE.FIELD=VALUE", help=t("A setting; repeatable.", "模型设置，可重复。")),
 ]
+Stars = Annotated[bool, typer.Option("--ratings", help=t("Also predict stars.", "同时评估评分预测。"))]
 Vectors = Annotated[
     Path | None, typer.Option(help=t("Item vectors (.npz: ids, a matrix a modality).", "条目向量（.npz）。"))
 ]
@@ -80,6 +81,7 @@ def evaluate(
     tune: Trials = 0,
     feedback: Feedback = "watched",
     settings: Fixed = None,
+    ratings: Stars = False,
     features: Vectors = None,
     items: Annotated[Path | None, typer.Option(help=t("Item table.", "条目表。"))] = None,
     format: Form = None,
@@ -91,7 +93,7 @@ def evaluate(
     from matinee.evaluation.run import evaluate as run
 
     given: dict[str, Any] = {"split": split, "at": _whole(at), "seed": seed, "seeds": seeds, "tune": tune}
-    given |= {"feedback": feedback, "format": format, "fields": _fields(settings or [])}
+    given |= {"feedback": feedback, "format": format, "ratings": ratings, "fields": _fields(settings or [])}
     asked = _settings(given | ({"recipes": _names(recipes)} if recipes else {}))
     for out in (json, html):
         if out is not None and str(out) != "-" and not out.resolve().parent.is_dir():

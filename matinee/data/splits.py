@@ -27,12 +27,13 @@ MOST_CASES = 200_000  # beyond it whole users are left out by chance, and counte
 @dataclass(frozen=True, slots=True)
 class Cases:
     """q questions. Case c asks at ``now[c]`` for the items ``targets[bounds[c]:bounds[c + 1]]`` of ``users[c]``, whose
-    history is the rows ``start[c]:stop[c]`` of ``history`` (with their ``kinds``). ``stars`` belongs to ``targets``:
-    the value of the row, NaN for none. ``candidates`` (n_items,): what may be recommended; everything but for
-    ``cold-items``. Sorted by user."""
+    history is the rows ``start[c]:stop[c]`` of ``history`` (with their ``kinds`` and ``value``). ``stars`` belongs to
+    ``targets``: the value of the row, NaN for none. ``candidates`` (n_items,): what may be recommended; everything but
+    for ``cold-items``. Sorted by user."""
 
     history: Interactions
     kinds: Ints
+    value: Doubles
     users: Ints
     start: Ints
     stop: Ints
@@ -272,7 +273,8 @@ def _single(log: Log, asked: Ints, seed: int, counts: dict[str, int], *, strict:
     everything = np.ones(rows.n_items, bool)
     bounds = np.arange(len(asked) + 1)
     cases = Cases(
-        rows, log.kinds, rows.users[asked], start, stop, now, rows.items[asked], log.value[asked], bounds, everything
+        rows, log.kinds, log.value, rows.users[asked], start, stop, now, rows.items[asked], log.value[asked], bounds,
+        everything,
     )  # fmt: skip
     return _asked_once(cases, counts)
 
@@ -296,8 +298,8 @@ def _hidden(log: Log, hidden: Bools, candidates: Bools, counts: dict[str, int]) 
     now = np.full(len(users), log.rows.at.max() + 1 if len(log.rows) else 0.0)
     bounds = np.r_[first, len(asked)].astype(np.int64)
     cases = Cases(
-        kept.rows, kept.kinds, users, starts[users], starts[users + 1], now, log.rows.items[asked], log.value[asked],
-        bounds, candidates,
+        kept.rows, kept.kinds, kept.value, users, starts[users], starts[users + 1], now, log.rows.items[asked],
+        log.value[asked], bounds, candidates,
     )  # fmt: skip
     return Fold(kept.rows, _asked_once(cases, counts))
 

@@ -28,7 +28,7 @@ svg .line{fill:none;stroke-width:2}
 svg .line{fill:none}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;font-size:13px}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 """
-LOWER_IS_BETTER = ("gini", "calibration")
+LOWER_IS_BETTER = ("gini", "calibration", "rmse")
 NEITHER = ("popularity_lift", "share", "novelty")
 
 
@@ -95,7 +95,7 @@ def _table(outcome: Outcome, cut: int) -> str:
 
 
 def _groups(outcome: Outcome) -> str:
-    return _rows(outcome, [n for n in _names(outcome) if _is_group(n) or n == "auc"])
+    return _rows(outcome, [n for n in _names(outcome) if _is_group(n) or n in ("auc", "rmse", "accuracy")])
 
 
 def _is_group(name: str) -> bool:

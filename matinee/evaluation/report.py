@@ -33,6 +33,7 @@ RULES = {
     "groups": "head: the most watched items that hold 20% of training; mid: up to 80%; tail: the rest; cold: unwatched",
     "warm_up": "NDCG when only the newest so many events of each history are known, on at most 1,000 cases",
     "auc": f"chance that a hidden item with {LIKED:g} stars or more scores above one with fewer, by user",
+    "stars": "stars fitted to the score and the user's mean on the tuning fold; accuracy is of liked or not",
     "peak_mib": "greatest resident memory while fitting, less what was there before; looked at every 20 ms",
 }
 

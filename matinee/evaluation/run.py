@@ -23,6 +23,7 @@ from matinee.data.splits import Fold, Split, make_split
 from matinee.errors import MatineeError
 from matinee.evaluation.measure import Ground, ground_of, liked_auc, measured
 from matinee.evaluation.memory import watched
+from matinee.evaluation.ratings import star_metrics
 from matinee.evaluation.replay import replay
 from matinee.evaluation.significance import Estimate, by_user, holm, intervals, paired
 from matinee.evaluation.tune import Tuned, fewer, tune
@@ -42,7 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All that decides a result besides the files. ``at``: cuts, the first is the headline. ``seeds``: how many fits a
     recipe, from ``seed`` on; values are averaged over them user by user. ``feedback``: ``watched`` (a rating counts
     whatever its stars) or ``liked``. ``tune``: trials a recipe on validation, 0 for the defaults. ``fields``: settings
-    by recipe. ``words``: make a content feature of the item table's words where no features are given."""
+    by recipe. ``words``: make a content feature of the item table's words where no features are given. ``ratings``:
+    also predict stars (RMSE, accuracy), which fits every recipe once more, on the tuning fold."""
 
     split: str = "time"
     recipes: tuple[str, ...] = ("popular", "popular_recent", "item_knn", "ease", "transitions", "content")
@@ -55,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fields: dict[str, dict[str, Any]] = {}
     words: bool = True
     warm_up: bool = True
+    ratings: bool = False
     resamples: int = 1000
     flips: int = 10_000
 
@@ -207,6 +210,10 @@ def _one(name: str, split: Split, ground: Ground, settings: Settings, progress: 
         if settings.warm_up:
             warm.append(_warm_up(model, ground, settings.at[0]))
     people, metrics, spread = _together(runs, settings)
+    if settings.ratings:
+        progress(f"{name}: stars", 0, 1)
+        metrics |= star_metrics(model, load_recipe(name, fields), split, settings.seed, settings.resamples)
+        progress(f"{name}: stars", 1, 1)
     seconds = {
         "fit": float(np.mean(fit_seconds)),
         "score": float(np.mean(score_seconds)),

@@ -167,3 +167,19 @@ def test_what_is_unknown_is_refused_with_the_nearest(camps, change, says):
     settings = Settings(**({"split": "leave-one-out", "recipes": ("popular",)} | change))
     with pytest.raises(MatineeError, match=says):
         evaluate(camps, settings)
+
+
+def test_stars_are_predicted_from_what_is_known(tmp_path):
+    """Generous users give 5 and strict ones 1, but for films that all find bad: the mean explains most of it."""
+    rng = np.random.default_rng(4)
+    rows = ["user,item,rating,timestamp"]
+    for user in range(40):
+        for at, item in enumerate(rng.permutation(15)[:10]):
+            rows.append(f"u{user},i{item},{5 if user % 2 else 1},{1_600_000_000 + at * 99 + int(rng.integers(50))}")
+    path = tmp_path / "stars.csv"
+    path.write_text("\n".join(rows))
+    settings = Settings(split="random", recipes=("random",), ratings=True, resamples=100, warm_up=False)
+    metrics = evaluate(path, settings).results[0].metrics
+    assert metrics["rmse"].value < 0.5  # the general mean alone would be off by 2
+    assert metrics["accuracy"].value > 0.9
+    assert metrics["rmse"].low <= metrics["rmse"].value <= metrics["rmse"].high

@@ -23,8 +23,8 @@ def toy_cases(histories, targets, n_items, *, candidates=None):
     flat = np.array([i for t in targets for i in t], np.int64)
     everything = np.ones(n_items, bool) if candidates is None else candidates
     return Cases(
-        rows, np.ones(len(items), np.int64), np.arange(len(histories)), starts[:-1], starts[1:],
-        sizes.astype(float), flat, np.full(len(flat), np.nan), bounds, everything,
+        rows, np.ones(len(items), np.int64), np.full(len(items), np.nan), np.arange(len(histories)), starts[:-1],
+        starts[1:], sizes.astype(float), flat, np.full(len(flat), np.nan), bounds, everything,
     )  # fmt: skip
 
 
