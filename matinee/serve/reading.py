@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-from importlib import import_module
 
 import numpy as np
 
 from matinee.errors import MatineeError
 from matinee.protocols import Encoder
-from matinee.types import Clip, Floats, Item, Space
+from matinee.types import Clip, Floats, Space
 
 log = logging.getLogger("matinee.serve")
 PATIENCE = 20.0  # seconds a caller waits for the encoder to load
@@ -65,17 +63,3 @@ class Reader:
             return None
         vector = self._encoder.encode([Clip(text=text)])[0]
         return None if np.isnan(vector).any() else vector
-
-
-def text_of(item: Item) -> str:
-    """What the text encoder reads of an item; the same words as ingest gives it."""
-    try:
-        ingest = import_module("matinee.ingest")
-    except ImportError:
-        parts = (item.title, *item.categories, *item.tags, *item.creators, item.description)
-        return ". ".join(part for part in parts if part)
-    return str(ingest.text_of(item))
-
-
-def hash_of(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -22,14 +22,16 @@ from matinee.pipeline.popularity import Popularity
 from matinee.protocols import Appended, Store
 from matinee.serve.assemble import State, assembled
 from matinee.serve.intake import Batch
-from matinee.serve.reading import Reader, hash_of, text_of
+from matinee.serve.reading import Reader
 from matinee.settings import Library
-from matinee.types import Controls, Floats, History, Ints, Item, Limits, Query, Slate, Space
+from matinee.types import EVENT_KINDS, Controls, Floats, History, Ints, Item, Limits, Query, Slate, Space
 
 log = logging.getLogger("matinee.serve")
 INLINE = 0.05  # seconds: a refresh that takes less is done by the request that notices
 REST = 4.0  # a slow refresh is followed by this many times its duration of peace
 COUNTED_EVERY = 1.0  # seconds between counts of popularity
+REMEMBERED = 2000  # events read for what was seen and hidden
+SAYS_NOTHING = (EVENT_KINDS.index("impression"), EVENT_KINDS.index("search"))
 
 Change = Callable[[Catalogue], Catalogue]
 
@@ -141,11 +143,19 @@ class Service:
         return Query(now, n, user, history, "home", limits, Controls(diversity=ask.diversity))
 
     def history(self, user: str | None) -> tuple[History, float]:
+        """What the user did, and now. The last ``serving.history`` events that say something count for the taste; older
+        ones stay with strength 0, for what was seen or hidden long ago must not come back. Impressions and searches,
+        which name no taste and would push everything else out, are left out."""
         now = time.time()
         if user is None:
             return History.empty(), now
-        history = history_from_log(self.store.history(user, self.library.settings.serving.history, np.inf))
-        return history, max(now, float(np.nextafter(history.at[-1], np.inf)) if len(history) else now)
+        whole = history_from_log(self.store.history(user, REMEMBERED, np.inf))
+        if len(whole):
+            now = max(now, float(np.nextafter(whole.at[-1], np.inf)))
+        kept = ~np.isin(whole.kinds, SAYS_NOTHING)
+        items, at, strength, kinds = whole.items[kept], whole.at[kept], whole.strength[kept], whole.kinds[kept]
+        old = np.cumsum((strength != 0)[::-1])[::-1] > self.library.settings.serving.history
+        return History(items, at, np.where(old, 0, strength).astype(np.float32), kinds), now
 
     def recommend(self, user: str | None, n: int, ask: Ask) -> tuple[Slate, State]:
         """The slate and the state that made it."""
@@ -180,22 +190,20 @@ class Service:
         return answer, tuple(sorted(refused))
 
     def put_item(self, item: Item) -> int:
-        """Stores an item and encodes its text at once; it is recommendable and searchable when this returns."""
-        row = int(self.store.put_items([item])[0])
-        vectors: Mapping[Space, Floats] = self._read(item)
+        """Stores an item and its text's vector in one transaction; it is recommendable and searchable when this
+        returns."""
+        from matinee.ingest.run import put_rows, text_hash, text_of  # as ingest would, so that neither encodes twice
+
+        text = text_of(item)
+        vector, space, digest = self.reader.encode(text), self.reader.space(), text_hash(text)
+        vectors: dict[Space, Floats] = {}
+        with self.store.together():
+            row = int(self.store.put_items([item])[0])
+            if vector is not None and space is not None and put_rows(self.store, space, [digest], vector[None]):
+                self.store.link_content(item.id, space, digest)
+                vectors[space] = vector
         self._change(lambda catalogue: catalogue.with_item(row, item, vectors))
         return row
-
-    def _read(self, item: Item) -> Mapping[Space, Floats]:
-        text = text_of(item)
-        vector = self.reader.encode(text)
-        space = self.reader.space()
-        if vector is None or space is None:
-            return {}
-        digest = hash_of(text)
-        self.store.put_vectors(space, [digest], vector[None])
-        self.store.link_content(item.id, space, digest)
-        return {space: vector}
 
     def delete_item(self, id: str) -> bool:
         """True when there was one. Never returned again once this returns."""
