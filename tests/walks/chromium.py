@@ -126,9 +126,7 @@ class Page:
         return self._browser.send(method, self._session, **params)
 
     def resize(self, width: int, height: int, *, touch: bool = False) -> None:
-        self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch
-        )
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
         self.send("Emulation.setTouchEmulationEnabled", enabled=touch)
 
     def go(self, url: str) -> None:
@@ -136,7 +134,9 @@ class Page:
 
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression (a promise is awaited)."""
-        got = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, userGesture=True)
+        got = self.send(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, userGesture=True
+        )
         if "exceptionDetails" in got:
             details = got["exceptionDetails"]
             raise RuntimeError(details.get("exception", {}).get("description", details["text"]))
@@ -148,7 +148,7 @@ class Page:
         last: object = None
         while time.monotonic() < end:
             try:
-                if last := self.ask(expression):
+                if last := self.ask(f"((found) => (found instanceof Element ? true : found))({expression})"):
                     return last
             except RuntimeError as error:  # the page is between two documents
                 last = error
@@ -158,14 +158,18 @@ class Page:
     def click(self, selector: str, text: str | None = None) -> None:
         """A mouse click in the middle of the first visible match (that holds ``text``)."""
         find = f"""(() => {{
-          const all = [...document.querySelectorAll({json.dumps(selector)})];
-          const one = all.find((e) => e.checkVisibility() && ({json.dumps(text)} === null || e.textContent.includes({json.dumps(text)})));
+          const [all, text] = [[...document.querySelectorAll({json.dumps(selector)})], {json.dumps(text)}];
+          const one = all.find((e) => e.checkVisibility() && (text === null || e.textContent.includes(text)));
           if (!one) return null;
           one.scrollIntoView({{block: "center", inline: "center", behavior: "instant"}});
           const box = one.getBoundingClientRect();
-          return [box.x + box.width / 2, box.y + box.height / 2];
+          const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+          return one.contains(document.elementFromPoint(x, y)) ? [x, y] : null; // else something lies over it
         }})()"""
         x, y = self.wait(find)
+        while (again := self.wait(find)) != [x, y]:  # it is still moving
+            x, y = again
+            time.sleep(0.05)
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 

@@ -9,13 +9,33 @@ export class Problem extends Error {
   }
 }
 
+let key = lasting() ?? "";
+
+function lasting(given) {
+  try {
+    if (given !== undefined) sessionStorage.setItem("matinee.key", given);
+    return sessionStorage.getItem("matinee.key");
+  } catch {
+    return given ?? null;
+  }
+}
+
+/** Tries a key; keeps it while the browser is open if the server takes it. */
+export async function unlock(given) {
+  key = given;
+  await call(path(["health"]));
+  lasting(given);
+  app.locked = false;
+}
+
 const PREFIX = "/api/v1/";
 
 /** path(["users", id, "rows"], {n: 20}): every part is percent-encoded, because an id may hold any character. */
 export function path(parts, query = {}) {
   const asked = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined && value !== null && value !== "") asked.set(name, value);
+  const given = query instanceof URLSearchParams ? [...query] : Object.entries(query);
+  for (const [name, value] of given) {
+    if (value !== undefined && value !== null && value !== "") asked.append(name, value);
   }
   const tail = asked.toString();
   return PREFIX + parts.map(encodeURIComponent).join("/") + (tail ? "?" + tail : "");
@@ -24,7 +44,9 @@ export function path(parts, query = {}) {
 export async function call(url, options = {}) {
   let answer;
   try {
-    answer = await fetch(url, { ...options, headers: { "Accept-Language": app.lang, ...options.headers } });
+    const headers = { "Accept-Language": app.lang, ...options.headers };
+    if (key) headers["X-API-Key"] = key;
+    answer = await fetch(url, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     app.gone = true;
@@ -35,6 +57,7 @@ export async function call(url, options = {}) {
     throw new Problem("gone", "", answer.status);
   }
   app.gone = false;
+  if (answer.status === 401) app.locked = true;
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   let said = {};
   try {

@@ -13,10 +13,14 @@ export const app = $state({
   diversity: recall("diversity", null),
   collections: [],
   gone: false,
+  locked: false, // the server wants a key
   rows: null,
+  scope: "", // whose rows these are: another viewer or collection is another page, not a change of this one
   problem: null,
   turn: 0, // grows with every reload of the rows, so that parts can follow
   fresh: {}, // items that the last reload brought
+  starting: false, // a viewer who has done nothing yet is asked what they like
+  known: false, // whether it was read yet what this viewer did
   did: {}, // what this viewer did: item -> {like, dislike, save, stars, at, share}
   why: null, // the item whose reasons lie open
   toasts: [],
@@ -46,6 +50,8 @@ export function setViewer(user) {
   keep("viewer", user);
   app.rows = null;
   app.did = {};
+  app.known = false;
+  app.starting = false;
   app.category = "";
 }
 

@@ -57,6 +57,7 @@ export async function loadRows() {
     const others = known && first ? first.items.filter((item) => !old.has(item.item)).map((item) => item.item) : [];
     app.fresh = Object.fromEntries(others.map((id) => [id, true]));
     app.rows = rows;
+    app.scope = [app.viewer, app.collection, app.category].join("\n");
     app.problem = null;
     app.turn += 1;
     return known ? others.length : null;
@@ -68,7 +69,14 @@ export async function loadRows() {
 
 /** What the viewer did before, so that hearts and stars stand right after a reload of the page. */
 export async function loadDid() {
-  const { events } = await get(["users", app.viewer, "events"], { n: 500 });
+  const viewer = app.viewer;
+  const { events } = await get(["users", viewer, "events"], { n: 500 }).catch((problem) => {
+    app.known = true;
+    throw problem;
+  });
+  if (viewer !== app.viewer) return;
+  app.known = true;
+  if (events.length === 0) app.starting = true;
   const did = {};
   for (const event of [...events].reverse()) if (event.item) note(did, event);
   const kept = recall("progress", {})[app.viewer] ?? {};

@@ -1,0 +1,173 @@
+"""What the walks of the page share: a small library, a real server on it, a real Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from matinee.protocols import FileRecord
+from matinee.settings import Library
+from matinee.store import open_store
+from matinee.train import train
+from matinee.types import Event, Item
+from tests.walks.chromium import Browser, Page, chromium, find_chromium
+
+page_marks = [
+    pytest.mark.skipif(find_chromium() is None, reason="no Chromium here (Debian: apt-get install chromium)"),
+    pytest.mark.xdist_group("page"),
+]
+
+SCRIPT = '<script>document.title="taken"</script><img src=x onerror=\'document.title="taken"\'>'
+BACKWARDS = "\u202eاسم الفيلم <b>bold</b>"
+LONG = "long " * 2000
+ODD_ID = "clip/ä %2F?#&<x>"
+FILMS = ["Drama", "Comedy", "Horror", "Sci-Fi", "Western"]
+SERVE = """
+import sys
+from pathlib import Path
+from matinee.serve.run import serve
+from matinee.settings import Library
+from matinee.store import open_store
+library = Library.open(Path(sys.argv[1]))
+serve(library, open_store(library.path), port=0, say=lambda en, zh: print(en, flush=True))
+"""
+
+
+def make_clip(path: Path, seconds: int = 6) -> None:
+    """A moving square as VP8 in WebM, which every Chromium plays."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx", rate=12, options={"deadline": "realtime", "cpu-used": "8"})
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        for i in range(12 * seconds):
+            picture = np.full((90, 160, 3), 40, np.uint8)
+            picture[20:60, i % 120 : i % 120 + 40] = (240, 180, 80)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+
+
+def fill(library: Library, folder: Path) -> None:
+    clip = folder / "clip.webm"
+    make_clip(clip)
+    films = [
+        Item(id=f"film {i}", title=f"{g} Number {i}, The ({1950 + i})", categories=(g,), collection="movies")
+        for i, g in enumerate(FILMS * 12)
+    ]
+    clips = [
+        Item(
+            id=ODD_ID, title="A moving square", collection="clips", categories=("Shapes",), media=str(clip), duration=6
+        ),
+        Item(id="cat", title="雪地里的猫", collection="clips", categories=("Animals",), tags=("猫", "雪")),
+        *(Item(id=f"clip {i}", title=f"Clip {i}", collection="clips", categories=("Shapes",)) for i in range(20)),
+        *(
+            Item(id=f"hostile {i}", title=title, collection="hostile", categories=(title[:40],))
+            for i, title in enumerate((SCRIPT, BACKWARDS, LONG))
+        ),
+    ]
+    store = open_store(library.database)
+    store.put_items([*films, *clips])
+    store.put_file(FileRecord(str(clip), clip.stat().st_size, clip.stat().st_mtime_ns, "0" * 64, ODD_ID, "taken"))
+    again = folder / "again.webm"
+    again.write_bytes(clip.read_bytes())
+    store.put_items([Item(id="again", title="Again", collection="clips", media=str(again), duration=6)])
+    store.put_file(FileRecord(str(again), again.stat().st_size, again.stat().st_mtime_ns, "1" * 64, "again", "taken"))
+    store.put_fact(ODD_ID, "labels.frames", [["screen", 0.61], ["loudspeaker", 0.2]])
+    now = time.time()
+    store.append(
+        [
+            Event(
+                id=f"{u}-{k}", user=f"viewer {u}", item=f"film {(7 * u + 5 * k) % 60}", kind="finish", at=now - 9999 + k
+            )
+            for u in range(30)
+            for k in range(8)
+        ]
+    )
+    train(library, store)
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    folder = tmp_path_factory.mktemp("page")
+    made = Library.create(folder / "library")
+    fill(made, folder)
+    return made
+
+
+@pytest.fixture(scope="module")
+def address(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    cache = tmp_path_factory.mktemp("cache")  # no weights: search goes by words, and nothing is fetched
+    environ = {**os.environ, "MATINEE_CACHE": str(cache), "MATINEE_LANG": "en", "OMP_NUM_THREADS": "1"}
+    environ.pop("MATINEE_KEY", None)
+    command = [sys.executable, "-c", SERVE, str(library.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as server:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        found = re.search(r"http://\S+", said)
+        try:
+            assert found, said
+            yield found[0]
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = find_chromium()
+    assert path
+    with chromium(path) as made:
+        yield made
+
+
+CARDS = "[...document.querySelectorAll('#main [data-card]')].map((c) => c.dataset.item)"
+
+
+def enter(browser: Browser, address: str, viewer: str, **how: object) -> Page:
+    page = browser.page(prefers_reduced_motion="reduce", **how)  # type: ignore[arg-type]
+    page.send("Emulation.setLocaleOverride", locale="en-US")
+    page.go(address)
+    page.wait("document.querySelectorAll('.who').length > 3")
+    page.write("input[name=viewer]", viewer)
+    page.click("form button", "Start watching")
+    page.wait(f"document.querySelector('[data-pick]') || {CARDS}.length > 8")
+    if page.ask("document.querySelector('[data-pick]') !== null"):  # someone new is asked first what they like
+        page.click("#main button", "Skip")
+    page.wait(f"{CARDS}.length > 8")
+    return page
+
+
+def for_you(page: Page) -> list[str]:
+    row = "document.querySelector('#main [data-row]')"
+    return list(page.ask(f"[...{row}.querySelectorAll('[data-card]')].map((c) => c.dataset.item)"))
+
+
+def events(library: Library, viewer: str) -> list[Event]:
+    store = open_store(library.database)
+    try:
+        return store.events_of(viewer, 100)
+    finally:
+        store.close()
+
+
+def kinds(library: Library, viewer: str) -> list[tuple[str, str | None]]:
+    return [(e.kind, e.item) for e in events(library, viewer) if e.kind != "impression"]
+
+
+def healthy(page: Page, address: str) -> None:
+    """Nothing failed, nothing left the host, no title became a document."""
+    assert page.errors == []
+    hosts = {urlsplit(url).netloc for url in page.requests if not url.startswith(("data:", "blob:", "about:"))}
+    assert hosts == {urlsplit(address).netloc}
+    assert page.ask("document.title") == "Matinee"

@@ -1,0 +1,77 @@
+"""The page's built files are what their source makes: the build writes digests of both, compared here without Node."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE, BUILT = ROOT / "web", ROOT / "matinee" / "serve" / "web"
+SCRIPT_BUDGET = 200_000  # bytes, compressed
+
+
+def digests(folder: Path, skip: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if not name.startswith(skip):
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def differences(recorded: dict[str, str], there: dict[str, str]) -> list[str]:
+    return sorted(name for name in recorded.keys() | there.keys() if recorded.get(name) != there.get(name))
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, dict[str, str]]:
+    return dict(json.loads((BUILT / "built.json").read_text(encoding="utf-8")))
+
+
+def test_the_page_was_built_from_its_source(record: dict[str, dict[str, str]]) -> None:
+    if not SOURCE.is_dir():
+        pytest.skip("the page's source is not part of this package")
+    changed = differences(record["sources"], digests(SOURCE, ("node_modules/",)))
+    assert not changed, f"the source changed after the build (make page): {changed}"
+
+
+def test_nobody_edited_the_built_files(record: dict[str, dict[str, str]]) -> None:
+    assert not differences(record["built"], digests(BUILT, ("built.json",)))
+
+
+def test_the_check_finds_a_change(tmp_path: Path) -> None:
+    (tmp_path / "a.js").write_text("let a;")
+    (tmp_path / "b.js").write_text("let b;")
+    before = digests(tmp_path, ())
+    (tmp_path / "a.js").write_text("let c;")
+    (tmp_path / "b.js").unlink()
+    (tmp_path / "d.js").write_text("")
+    assert differences(before, digests(tmp_path, ())) == ["a.js", "b.js", "d.js"]
+
+
+def test_the_scripts_are_small() -> None:
+    scripts = list((BUILT / "assets").glob("*.js"))
+    assert scripts
+    assert sum(len(gzip.compress(p.read_bytes())) for p in scripts) < SCRIPT_BUDGET
+
+
+def test_the_document_needs_nothing_inline_and_nobody_else() -> None:
+    text = (BUILT / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", text)
+    for address in re.findall(r"(?:src|href)=\"([^\"]*)\"", text):
+        assert address.startswith("/assets/")
+        assert (BUILT / address.removeprefix("/")).is_file()
+
+
+def test_the_lock_names_no_registry() -> None:
+    if not SOURCE.is_dir():
+        pytest.skip("the page's source is not part of this package")
+    lock = json.loads((SOURCE / "package-lock.json").read_text(encoding="utf-8"))
+    packages = {name: p for name, p in lock["packages"].items() if name}
+    assert packages
+    assert all("resolved" not in p and p["integrity"].startswith("sha512-") for p in packages.values())
