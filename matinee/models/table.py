@@ -40,6 +40,12 @@ RECIPES: dict[str, Entry] = {
         "blended:Blended", "blend:Blend", {"recipes": ("transitions_ridge", "ease", "transitions")}
     ),
     "content": Entry("content:Content", "content:ContentModel"),
+    "sasrec": Entry("neural.sasrec:SASRec", "neural.served:SequenceModel", extra="neural"),
+    "gru4rec": Entry("neural.gru4rec:GRU4Rec", "neural.served:SequenceModel", extra="neural"),
+    "lstm4rec": Entry("neural.gru4rec:GRU4Rec", "neural.served:SequenceModel", {"cell": "lstm"}, extra="neural"),
+    "bert4rec": Entry("neural.bert4rec:BERT4Rec", "neural.served:SequenceModel", extra="neural"),
+    "nextitnet": Entry("neural.nextitnet:NextItNet", "neural.served:SequenceModel", extra="neural"),
+    "two_tower": Entry("neural.two_tower:TwoTower", "neural.served:SequenceModel", extra="neural"),
 }
 
 

@@ -17,7 +17,17 @@ PERSONAL = sorted(set(RECIPES) - UNPERSONAL)
 RELATIVE = {name for name in RECIPES if RECIPES[name].model.startswith("blend")}
 ADDS_UP = ("linear:ItemWeights", "content:ContentModel", "user_knn:UserKNNModel")
 ADDITIVE = sorted(name for name in RECIPES if RECIPES[name].model in ADDS_UP)
-KNOWS_COLD = {name for name in RECIPES if "content" in name}
+NEURAL = {name for name in RECIPES if RECIPES[name].extra == "neural"}
+KNOWS_COLD = ({name for name in RECIPES if "content" in name}) | NEURAL
+TINY = {"width": 16, "length": 10, "epochs": 20, "batch": 4, "rate": 0.01}
+
+
+def recipe(name):
+    """The recipe of a name; deep ones at a size for 320 events."""
+    if name in NEURAL:
+        pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'matinee[neural]'")
+        return load_recipe(name, TINY)
+    return load_recipe(name)
 
 
 def every(items) -> Candidates:
@@ -36,7 +46,7 @@ def fitted(board):
 
     def fit(name):
         if name not in kept:
-            kept[name] = load_recipe(name).fit(board, seed=7)
+            kept[name] = recipe(name).fit(board, seed=7)
         return kept[name]
 
     return fit
@@ -66,7 +76,7 @@ def test_a_user_nobody_has_seen_is_served_from_the_history(name, fitted) -> None
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_equal_data_and_seed_give_equal_models(name, board, fitted) -> None:
-    again = load_recipe(name).fit(board, seed=7)
+    again = recipe(name).fit(board, seed=7)
     one, two = fitted(name).arrays(), again.arrays()
     assert one.keys() == two.keys()
     assert all(np.array_equal(one[key], two[key]) for key in one)
@@ -183,7 +193,7 @@ SMALL = {
 @pytest.mark.parametrize("what", SMALL)
 def test_data_at_its_smallest(name, what) -> None:
     data = SMALL[what]
-    model = load_recipe(name).fit(data, seed=0)
+    model = recipe(name).fit(data, seed=0)
     assert all(np.isfinite(array).all() for array in model.arrays().values())
     for items in ([], [0], [0, 1, 2]):
         asked = query(items)
@@ -201,7 +211,7 @@ def test_data_at_its_smallest(name, what) -> None:
 def test_models_do_not_change_what_they_are_given(name, board) -> None:
     before = [column.copy() for column in (board.users, board.items, board.at, board.strength)]
     features = {key: value.copy() for key, value in board.features.items()}
-    model = load_recipe(name).fit(board, seed=1)
+    model = recipe(name).fit(board, seed=1)
     model.score(query([1, 2]), every(range(ITEMS)))
     after = (board.users, board.items, board.at, board.strength)
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))

@@ -1,0 +1,257 @@
+"""Training of any sequence model, from top to bottom: sequences -> batches -> loss -> checkpoint -> the best weights,
+exported to ONNX."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from matinee.models.neural import checkpoint
+from matinee.models.neural.checkpoint import Run, State
+from matinee.models.neural.items import Drops, ItemEncoder
+from matinee.models.neural.losses import full_softmax, sampled_softmax
+from matinee.models.neural.sequences import Batch, Sequences, batch, batches, hold_out, sequences
+from matinee.models.neural.served import SequenceModel, sequence_model, silent_model
+from matinee.models.neural.vectors import contents, counted
+from matinee.types import Bools, Doubles, Floats, Interactions, Ints
+
+FULL_ITEMS = 10_000  # up to here the softmax runs over all items
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What recipes have in common. ``negatives``: drawn per batch when there are more than 10,000 items (or always,
+    with ``sampled``). ``mask``: 0 learns the next item at every place; above 0 that share of places is hidden and
+    guessed (Cloze). ``half``: k of the item encoder. ``patience``: epochs without a better validation."""
+
+    width: int
+    length: int
+    epochs: int
+    batch: int
+    rate: float
+    patience: int
+    drops: Drops
+    half: float
+    negatives: int = 2048
+    sampled: bool = False
+    mask: float = 0.0
+    decay: float = 0.0
+
+
+class Net(nn.Module):
+    """Items in, a state per place out. ``body``: (b, l, width), times (b, l), valid (b, l) -> (b, l, width)."""
+
+    def __init__(self, items: ItemEncoder, body: nn.Module) -> None:
+        super().__init__()
+        self.items, self.body = items, body
+
+
+class Last(nn.Module):
+    """What is exported: one history's item vectors (1, l, width) and times (1, l) -> its state (1, width)."""
+
+    def __init__(self, body: nn.Module, width: int) -> None:
+        super().__init__()
+        self.body, self.scale = body, width**-0.5
+
+    def forward(self, x: Tensor, at: Tensor) -> Tensor:
+        return cast(Tensor, self.body.last(x, at)) * self.scale  # type: ignore[operator]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A training's fixed parts: ``learn`` and ``held`` sequences, and log of how often each item is a target."""
+
+    net: Net
+    optimiser: torch.optim.Optimizer
+    learn: Sequences
+    held: Sequences
+    log_chance: Tensor
+    plan: Plan
+    seed: int
+
+
+def fit(
+    recipe: Any, data: Interactions, body: Callable[[], nn.Module], plan: Plan, seed: int, run: Run
+) -> SequenceModel:
+    """Trains ``body()`` on ``data``; equal data, recipe and seed give equal models on one machine, also when it was
+    interrupted and resumed. The caller's random state is left as it was.
+
+    Ctrl-C leaves the checkpoint of the last whole epoch behind. Without a single item that follows another there is
+    nothing to learn: the model is silent. O(epochs x events x (width x items + length x width)) up to 10,000 items.
+    """
+    log, content = sequences(data), contents(data.features)
+    if not len(log):
+        return silent_model(recipe.name, data.n_items, plan.width)
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if run.device == "auto" else run.device)
+    learn, held = hold_out(log, 0.1, 1000, seed)
+    cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        watches = counted(log.items, data.n_items)
+        net = Net(ItemEncoder(watches, content, plan.width, plan.drops, plan.half), body()).to(device)
+        optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=plan.decay)
+        chance = torch.from_numpy(watches / max(watches.sum(), 1)).float().clamp_min(1e-12).log().to(device)
+        lesson = Lesson(net, optimiser, learn, held, chance, plan, seed)
+        file = (
+            run.folder
+            and run.folder / f"{recipe.name}-{checkpoint.fingerprint(data, asdict(recipe), seed)}.safetensors"
+        )
+        state = (file and checkpoint.load(file, net, optimiser)) or State()
+        while state.epoch < plan.epochs and state.epoch - state.best_epoch < plan.patience:
+            began = time.perf_counter()
+            loss = epoch(lesson, state.epoch)
+            judge(lesson, state)
+            if file:
+                checkpoint.save(file, net, optimiser, state)
+            run.progress(
+                f"{recipe.name} epoch {state.epoch} loss {loss:.4f} validation {state.last:.4f} "
+                f"best {state.score:.4f} seconds {time.perf_counter() - began:.1f}",
+                state.epoch / plan.epochs,
+            )
+        net.load_state_dict(state.best)
+    net.eval().cpu()
+    model = sequence_model(recipe.name, export(net.body, plan.width), net.items.weights(), content, plan.length)
+    if file:
+        file.unlink(missing_ok=True)
+    return model
+
+
+def epoch(lesson: Lesson, number: int) -> float:
+    """One pass; the mean loss. Chance is drawn from (seed, epoch) alone, so a resumed run repeats an unbroken one."""
+    plan, net = lesson.plan, lesson.net
+    rng = np.random.default_rng([lesson.seed, number])
+    torch.manual_seed(int(rng.integers(2**62)))
+    net.train()
+    groups = batches(lesson.learn, plan.length, plan.batch, rng)
+    total = 0.0
+    for at, spans in enumerate(groups):
+        for group in lesson.optimiser.param_groups:
+            group["lr"] = plan.rate * pace(number * len(groups) + at, plan.epochs * len(groups))
+        loss = learn(lesson, batch(lesson.learn, spans), rng)
+        lesson.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        lesson.optimiser.step()
+        total += float(loss.detach())
+    return total / max(len(groups), 1)
+
+
+def pace(step: int, steps: int) -> float:
+    """Share of the learning rate: up over the first tenth of the steps, 100 at most, then down to a hundredth along a
+    cosine."""
+    up = (step + 1) / max(min(100, steps // 10), 1)
+    return min(1.0, up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(step / max(steps, 1), 1.0))))
+
+
+def learn(lesson: Lesson, given: Batch, rng: np.random.Generator) -> Tensor:
+    """The loss of one batch: at every place the next item, or at hidden places the hidden one."""
+    if lesson.plan.mask:
+        hidden = _hidden(given, lesson.plan.mask, rng)
+        shown, at, valid, asked, targets = given.items, given.at, given.valid, hidden, given.items[hidden]
+    else:
+        asked = given.valid[:, 1:]
+        shown, at, valid, hidden = given.items[:, :-1], given.at[:, :-1], asked, None
+        targets = given.items[:, 1:][asked]
+    plan, net, device = lesson.plan, lesson.net, lesson.log_chance.device
+    if not (plan.sampled or len(lesson.log_chance) > FULL_ITEMS):
+        table = net.items()
+        states = _states(net, table[_on(shown, device)], at, valid, hidden)[_on(asked, device)]
+        return full_softmax(states * plan.width**-0.5, table, _on(targets, device))
+    drawn = _draw(lesson, targets, rng)
+    rows, place = np.unique(np.concatenate([shown.ravel(), targets, drawn]), return_inverse=True)
+    table = net.items(_on(rows, device))
+    first, second = shown.size, shown.size + len(targets)
+    states = _states(net, table[_on(place[:first].reshape(shown.shape), device)], at, valid, hidden)[_on(asked, device)]
+    right, others = _on(targets, device), _on(drawn, device)
+    return sampled_softmax(
+        states * plan.width**-0.5,
+        table[_on(place[first:second], device)],
+        table[_on(place[second:], device)],
+        (lesson.log_chance[right], lesson.log_chance[others]),
+        right[:, None] == others[None, :],
+    )
+
+
+def _on(array: Any, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def _states(net: Net, x: Tensor, at: Doubles, valid: Bools, hidden: Bools | None) -> Tensor:
+    if hidden is not None:
+        x = net.body.hide(x, _on(hidden, x.device))  # type: ignore[operator]
+    return cast(Tensor, net.body(x, _on(at, x.device), _on(valid, x.device)))
+
+
+def _draw(lesson: Lesson, targets: Ints, rng: np.random.Generator) -> Ints:
+    """Negatives: half as often as items are watched, half from this batch's targets (both follow popularity)."""
+    own = lesson.learn.items
+    half = lesson.plan.negatives // 2
+    return np.concatenate([own[rng.integers(0, len(own), half)], rng.choice(targets, half)])
+
+
+def _hidden(given: Batch, share: float, rng: np.random.Generator) -> Bools:
+    """Places to guess: a share of all, and every fourth sequence's last alone, which is what will be asked."""
+    valid = given.valid
+    hidden: Bools = (rng.random(valid.shape) < share) & valid
+    rows = np.arange(len(valid))
+    only_last = rng.random(len(valid)) < 0.25
+    hidden[only_last] = False
+    hidden[only_last, given.length[only_last] - 1] = True
+    none = ~hidden.any(1)
+    hidden[rows[none], given.length[none] - 1] = True
+    return hidden
+
+
+def judge(lesson: Lesson, state: State) -> None:
+    """Counts the epoch and keeps its weights where it is the best so far. Without anybody to validate on, the last is."""
+    state.epoch += 1
+    state.last = validate(lesson) if len(lesson.held) else float(state.epoch)
+    if state.last > state.score:
+        state.score, state.best_epoch = state.last, state.epoch
+        state.best = {name: value.detach().clone() for name, value in lesson.net.state_dict().items()}
+
+
+@torch.no_grad()
+def validate(lesson: Lesson) -> float:
+    """Mean NDCG@10 of the held-out last items among all items not seen before."""
+    net, held, device = lesson.net.eval(), lesson.held, lesson.log_chance.device
+    table, total = net.items(), 0.0
+    for user in range(len(held)):
+        whole = held.items[held.of(user)]
+        past, at = whole[:-1], held.at[held.of(user)][:-1]
+        past, at = past[-lesson.plan.length :], at[-lesson.plan.length :]
+        state = net.body.last(table[_on(past[None], device)], _on(at[None], device))  # type: ignore[operator]
+        scores = (table @ state[0]).cpu().numpy()
+        total += gain(scores, whole)
+    return total / len(held)
+
+
+def gain(scores: Floats, whole: Ints) -> float:
+    """NDCG@10 of the last of ``whole`` where the rest are not ranked."""
+    right = scores[whole[-1]]
+    rest = scores.copy()
+    rest[whole] = -np.inf
+    place = int((rest >= right).sum())
+    return 1 / math.log2(place + 2) if place < 10 else 0.0
+
+
+def export(body: nn.Module, width: int) -> bytes:
+    """The body as ONNX (opset 17), for one history of any length."""
+    out = io.BytesIO()
+    x, at = torch.randn(1, 3, width), torch.arange(3, dtype=torch.float64)[None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns that it will be replaced; the replacement needs a second compiler
+        torch.onnx.export(
+            Last(body, width).eval(), (x, at), out, dynamo=False, opset_version=17, input_names=["x", "at"],
+            output_names=["state"], dynamic_axes={"x": {1: "l"}, "at": {1: "l"}},
+        )  # fmt: skip
+    return out.getvalue()
