@@ -118,17 +118,29 @@ class History:
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the asker narrows a request to. Empty means no limit. ``exclude`` holds item rows."""
+    """What the asker narrows a request to. Empty means no limit. ``exclude`` holds item rows; ``where`` is a text of the
+    filter language (``matinee.pipeline.expression``); ``shown`` are rows of the pages before this one."""
 
     collection: str = ""
     categories: tuple[str, ...] = ()
     exclude: tuple[int, ...] = ()
+    where: str = ""
+    shown: tuple[int, ...] = ()
 
 
 class Controls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Knobs of one request. ``diversity`` in [0, 1]: 0 is relevance alone; None leaves it to the scenario."""
+    """Knobs of one request; None leaves one to the scenario.
+
+    ``diversity`` in [0, 1]: 0 is relevance alone. ``novelty`` in [0, 1]: how far what everybody watches is held back.
+    ``exploration`` in [0, 1]: the share of places that chance fills. ``boost``: (filter text, deviations to add) pairs.
+    ``seed``: the same seed draws the same chance.
+    """
 
     diversity: float | None = None
+    novelty: float | None = None
+    exploration: float | None = None
+    boost: tuple[tuple[str, float], ...] = ()
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
