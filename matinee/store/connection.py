@@ -48,6 +48,7 @@ class Database:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                self._whole()
                 self._writer.execute("COMMIT")
             except BaseException as error:
                 # After a failed write or sync nobody knows what the disk holds: acknowledging a retry would be a lie.
@@ -59,6 +60,7 @@ class Database:
 
     def _part(self) -> Iterator[sqlite3.Connection]:
         """One write of several in a transaction: undone alone if it raises."""
+        self._whole()
         self._writer.execute("SAVEPOINT part")
         try:
             yield self._writer
@@ -69,6 +71,11 @@ class Database:
                     self._writer.execute("ROLLBACK TO part")
                     self._writer.execute("RELEASE part")
             raise
+
+    def _whole(self) -> None:
+        """A full or failing disk undoes the whole transaction at once; what follows must not pass for part of it."""
+        if not self._writer.in_transaction:
+            raise trouble.broken(self.path)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -90,6 +97,8 @@ class Database:
         """The writer outside a transaction, for VACUUM, checkpoints and backups."""
         with self._lock, trouble.told(self.path):
             self._usable()
+            if self._joined:
+                raise RuntimeError("this cannot be done inside `together`")
             yield self._writer
 
     @contextmanager

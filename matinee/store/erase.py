@@ -33,6 +33,8 @@ def erase_user(database: Database, user: str) -> bool:
     """
     if not usable_text(user):
         return False
+    with database.alone():  # not inside a transaction, which could be undone after the answer
+        pass
     with database.write() as c:
         found = c.execute("SELECT row FROM users WHERE id = ?", (user,)).fetchone()
         if found:

@@ -153,7 +153,7 @@ def all_facts(database: Database, key: str) -> list[tuple[int, Any]]:
 
 def put_file(database: Database, record: FileRecord) -> None:
     """The path is kept as the file system's own bytes, so that names that are not UTF-8 come back whole."""
-    told = (record.size, record.mtime_ns, record.hash, record.item, record.status, _plain(record.note))
+    told = (record.size, record.mtime_ns, record.hash, record.item, record.status, plain(record.note))
     row = (os.fsencode(record.path), *told)
     with database.write() as c:
         c.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, sum_of(*row)))
@@ -165,5 +165,5 @@ def files(database: Database) -> list[FileRecord]:
     return [FileRecord(os.fsdecode(path), *rest) for path, *rest in found]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

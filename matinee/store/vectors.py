@@ -53,6 +53,11 @@ def number_of(connection: Connection, space: Space) -> int | None:
     sql = "SELECT number, dim FROM spaces WHERE name = ? AND revision = ?"
     if (found := connection.execute(sql, (space.name, space.revision)).fetchone()) is None:
         return None
+    return same_dim(space, found)
+
+
+def same_dim(space: Space, found: tuple[int, int]) -> int:
+    """The number of a space found as (number, dim). Raises ``vector.wrong_dim``."""
     if found[1] != space.dim:
         raise MatineeError(
             "vector.wrong_dim",

@@ -25,12 +25,17 @@ from matinee.pipeline.recommender import Reasoner
 from matinee.pipeline.scorers import ByHistory
 from matinee.pipeline.selectors import MMR, Top
 from matinee.protocols import Filter, Metric, Model, Recipe, Scorer, Selector, Source, Store, VectorIndex
+from matinee.store.postgres.store import PostgresStore
 from matinee.store.sqlite import SQLiteStore
 from matinee.types import Floats, Ints
 
 
 def sqlite(path: Path) -> Store:
     return SQLiteStore(path)
+
+
+def postgres(url: str) -> Store:
+    return PostgresStore(url)
 
 
 def recipes() -> list[Recipe]:

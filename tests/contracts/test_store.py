@@ -16,15 +16,26 @@ from matinee.errors import MatineeError
 from matinee.protocols import Appended, Counts, FileRecord, Store
 from matinee.store import open_store
 from matinee.types import EVENT_KINDS, Event, Item, Space
+from tests.contracts.postgres_server import Postgres, running
 
-STORES = ["sqlite"]
+STORES = ["sqlite", pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))]
 SPACE = Space("text", "1", 4)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running("fsync=off") as server:  # what survives a crash is tested in test_store_postgres.py
+        yield server
+
+
 @pytest.fixture(params=STORES)
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty place that ``open_store`` accepts, for this test alone."""
-    return str(tmp_path / "matinee.db")
+    if request.param == "sqlite":
+        yield str(tmp_path / "matinee.db")
+    else:
+        with request.getfixturevalue("postgres").database() as address:
+            yield address
 
 
 @pytest.fixture
@@ -388,6 +399,59 @@ def test_the_revision_grows_with_all_but_events(store: Store) -> None:
     assert grew()
 
 
+def test_writes_together_are_one(store: Store) -> None:
+    store.put_items(items("a"))
+    with store.together():
+        store.put_items(items("b"))
+        store.append([event("1", 1.0, "b")])
+        with store.together():  # the inner block is part of the outer
+            store.put_fact("b", "k", 1)
+        assert store.item("b") is None  # readers see it at the end
+        with pytest.raises(MatineeError):
+            store.put_fact("nobody", "k", 1)
+        store.put_release("d", {})
+    assert store.counts() == Counts(2, 1, 1)
+    assert store.facts("b") == {"k": 1}
+    assert [digest for digest, _ in store.releases()] == ["d"]
+
+
+def stop_midway(store: Store) -> None:
+    with store.together():
+        store.put_items(items("b"))
+        store.append([event("1", 1.0, "b")])
+        raise ZeroDivisionError
+
+
+def test_writes_together_are_none_if_the_block_raises(store: Store) -> None:
+    store.put_items(items("a"))
+    before = store.revision()
+    with pytest.raises(ZeroDivisionError):
+        stop_midway(store)
+    assert store.counts() == Counts(1, 0, 0)
+    assert store.revision() == before
+    assert store.put_items(items("c")).tolist() == [1]
+
+
+def test_a_user_is_erased(store: Store) -> None:
+    store.put_items(items("a"))
+    store.append([event("1", 1.0), event("2", 2.0), event("3", 3.0, user="other")])
+    before = store.revision()
+    assert store.erase_user("u")
+    assert not store.erase_user("u")
+    assert not store.erase_user("nobody")
+    assert store.counts() == Counts(1, 1, 1)
+    assert list(store.users()) == [(1, "other")]
+    assert store.events_of("u", 9) == []
+    assert store.log().users.tolist() == [1]
+    assert store.revision() > before
+    store.append([event("4", 1.0, user="new"), event("5", 1.0)])
+    assert list(store.users()) == [(1, "other"), (2, "new"), (3, "u")]  # who comes back is someone new
+    assert (np.diff(store.log().sequence) > 0).all()
+    with pytest.raises(RuntimeError), store.together():
+        store.erase_user("new")
+    assert store.counts() == Counts(1, 3, 3)
+
+
 # durability, threads, processes
 
 
@@ -477,7 +541,8 @@ def test_processes_write_at_once(target: str) -> None:
         log = mine.log()
         assert len(log.items) >= seen
         seen = len(log.items)
-    assert [child.communicate()[1].decode() for child in children] == ["", ""]
+    said = [child.communicate()[1].decode() for child in children]
+    assert [child.returncode for child in children] == [0, 0], said
     assert mine.counts() == Counts(90, 3, 2 * 90 + 30)
     assert [row for row, _ in mine.items()] == list(range(90))
     sequence = mine.log().sequence

@@ -1,0 +1,124 @@
+"""``PostgresStore``: one PostgreSQL database. ``matinee.protocols.Store`` says what each method promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from matinee.errors import MatineeError
+from matinee.protocols import Appended, Counts, FileRecord, Log
+from matinee.store.postgres import events, items, vectors
+from matinee.store.postgres.connection import Server, logger
+from matinee.store.postgres.schema import migrate
+from matinee.types import Bools, Event, Floats, Ints, Item, Space
+
+
+class PostgresStore:
+    """Connects to ``postgresql://user@host/database`` and makes or updates its tables.
+
+    Raises ``store.unreachable``, ``.refused``, ``.newer`` or ``.encoding``.
+    """
+
+    __slots__ = ("server",)
+
+    def __init__(self, url: str) -> None:
+        self.server = Server(url)
+        try:
+            with self.server.lend() as c:
+                migrate(c)
+        except BaseException:
+            self.server.close()
+            raise
+        try:
+            events.scrub(self.server)
+        except MatineeError as error:  # a long reader elsewhere must not keep this store from opening
+            logger.warning("an erasure is not finished yet: %s", error)
+
+    def together(self) -> AbstractContextManager[None]:
+        return self.server.together()
+
+    def put_items(self, items_: Sequence[Item]) -> Ints:
+        return items.put_items(self.server, items_)
+
+    def delete_item(self, id: str) -> bool:
+        return items.delete_item(self.server, id)
+
+    def item(self, id: str) -> Item | None:
+        return items.item(self.server, id)
+
+    def items(self) -> Iterable[tuple[int, Item]]:
+        return items.items(self.server)
+
+    def item_rows(self, ids: Sequence[str]) -> Ints:
+        return items.item_rows(self.server, ids)
+
+    def append(self, events_: Sequence[Event]) -> Appended:
+        return events.append(self.server, events_)
+
+    def events_of(self, user: str, n: int, before: float | None = None) -> list[Event]:
+        return events.events_of(self.server, user, n, before)
+
+    def history(self, user: str, n: int, before: float) -> Log:
+        return events.history(self.server, user, n, before)
+
+    def log(self, after: int = 0) -> Log:
+        return events.log(self.server, after)
+
+    def users(self) -> Iterable[tuple[int, str]]:
+        found = self.server.all("SELECT number, id FROM users WHERE id IS NOT NULL ORDER BY number")
+        return [(number, user) for number, user in found]
+
+    def erase_user(self, user: str) -> bool:
+        return events.erase_user(self.server, user)
+
+    def counts(self) -> Counts:
+        return Counts(*(self.server.one("SELECT items, users, events FROM state") or (0, 0, 0)))
+
+    def revision(self) -> int:
+        return int((self.server.one("SELECT revision FROM state") or (0,))[0])
+
+    def put_vectors(self, space: Space, hashes: Sequence[str], vectors_: Floats) -> None:
+        vectors.put_vectors(self.server, space, hashes, vectors_)
+
+    def has_vectors(self, space: Space, hashes: Sequence[str]) -> Bools:
+        return vectors.has_vectors(self.server, space, hashes)
+
+    def link_content(self, item: str, space: Space, hash: str) -> None:
+        vectors.link_content(self.server, item, space, hash)
+
+    def vectors(self, space: Space) -> tuple[Ints, Floats]:
+        return vectors.vectors(self.server, space)
+
+    def spaces(self) -> list[Space]:
+        return vectors.spaces(self.server)
+
+    def put_fact(self, item: str, key: str, value: Any) -> None:
+        items.put_fact(self.server, item, key, value)
+
+    def facts(self, item: str) -> dict[str, Any]:
+        return items.facts(self.server, item)
+
+    def all_facts(self, key: str) -> Iterable[tuple[int, Any]]:
+        return items.all_facts(self.server, key)
+
+    def put_file(self, record: FileRecord) -> None:
+        items.put_file(self.server, record)
+
+    def files(self) -> list[FileRecord]:
+        return items.files(self.server)
+
+    def put_release(self, digest: str, manifest: Mapping[str, Any]) -> None:
+        items.put_release(self.server, digest, manifest)
+
+    def release(self) -> tuple[str, dict[str, Any]] | None:
+        return items.release(self.server)
+
+    def releases(self) -> list[tuple[str, dict[str, Any]]]:
+        return items.releases(self.server)
+
+    def use_release(self, digest: str) -> None:
+        items.use_release(self.server, digest)
+
+    def close(self) -> None:
+        self.server.close()
