@@ -117,8 +117,9 @@ def shares(opinion: Bools, weights: Floats) -> Floats:
 
 def level(z: Floats, weights: Floats) -> Floats:
     """(n,) scores of (n, models) opinions. Candidates that some voiced expert is silent about are put on the scale of
-    the candidates that all of those know: a least-squares line, fitted on the latter, from the mean of the experts that
-    speak to the mean of all. Needs ``ENOUGH`` of the latter; else the mean of those that speak stands as it is."""
+    the candidates that all of those know: a least-squares line, fitted on the latter, from the mean of the experts
+    that speak to the mean of all. Needs ``ENOUGH`` of the latter; else the mean of those that speak stands as it
+    is."""
     voiced = (weights > 0) & (~np.isnan(z)).any(0) if len(z) else weights > 0
     z, weights = z[:, voiced], weights[voiced]
     opinion = ~np.isnan(z)
@@ -147,10 +148,11 @@ def learn_weights(models: Sequence[Model], cases: Sequence[tuple[Query, int]]) -
 
     ``cases``: a query and the item row watched next, later than all the models have seen. Proposals are equal weights
     and, for several strengths of a penalty that draws the weights together, those of greatest likelihood of a softmax
-    over each case's pool (the experts' best 200 without what was watched before). The proposal with the best NDCG@10 on
-    the cases is taken, then experts are left out while that raises it: likelihood alone follows what is hard to rank and
-    was seen to choose worse than equal weights. Nobody falls below ``FLOOR``: the expert that is of little use among
-    known items may be the only one to speak of a new item or to a new user. Without cases all weigh the same.
+    over each case's pool (the experts' best 200 without what was watched before). The proposal with the best
+    NDCG@10 on the cases is taken, then experts are left out while that raises it: likelihood alone follows what is
+    hard to rank, and was seen to choose worse than equal weights. Nobody falls below ``FLOOR``: the expert that is
+    of little use among known items may be the only one to speak of a new item or to a new user. Without cases all
+    weigh the same.
     """
     even = np.full(len(models), 1 / max(len(models), 1), np.float32)
     judge = Blend(tuple(models), even)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,48 @@ import numpy as np
 from matinee.models.common import Taste, silence, taste, top
 from matinee.types import Bools, Candidates, Floats, Interactions, Ints, Query
 
-FEATURE = "feature."
+FEATURE, ONLY = "feature.", "only."
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """``power``: how fast the history fades. ``modalities``: which features to use, empty for all there are."""
+    """``power``: how fast the history fades. ``modalities``: which features to use, empty for all there are.
+    ``fused``: one cosine of all modalities side by side instead of the mean of one each. ``short``: the share of
+    the profile that is the last ``recent`` items alone, evenly: a short memory beside the long one."""
 
     power: float = 0.5
     modalities: tuple[str, ...] = ()
+    fused: bool = False
+    short: float = 0.0
+    recent: int = 3
     name: str = "content"
 
     def fit(self, data: Interactions, *, seed: int = 0) -> ContentModel:
         """Learns nothing from the log; the model is the features and their means."""
         del seed
-        chosen = {m: f for m, f in sorted(data.features.items()) if not self.modalities or m in self.modalities}
-        return content_model(self.name, chosen, self.power, data.n_items)
+        memory = Memory(self.power, self.short, self.recent, self.fused, self.modalities)
+        return content_model(self.name, data.features, memory, data.n_items)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How a history becomes a profile; the fields are ``Content``'s."""
+
+    power: float
+    short: float
+    recent: int
+    fused: bool = False
+    only: tuple[str, ...] = ()
+
+    def of(self, query: Query, n_items: int) -> Taste:
+        """Weights whose sum of sizes is 1 for the long and for the short memory, mixed."""
+        said = taste(query.history, n_items, self.power)
+        if not self.short or not len(said.items):
+            return said
+        now = taste(query.history, n_items, 0.0).weight.copy()
+        now[: max(len(now) - self.recent, 0)] = 0
+        mixed = (1 - self.short) * said.weight / np.abs(said.weight).sum() + self.short * now / np.abs(now).sum()
+        return Taste(said.at, said.items, mixed.astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +90,12 @@ class ContentModel:
 
     name: str
     modalities: Mapping[str, Modality]
-    power: float
+    memory: Memory
     n_items: int
 
     def with_features(self, features: Mapping[str, Floats]) -> ContentModel:
         """The same model over other features: rows may have been added since. Means are taken anew. O(n x dim)."""
-        return content_model(self.name, features, self.power, max(map(len, features.values()), default=0))
+        return content_model(self.name, features, self.memory, max(map(len, features.values()), default=0))
 
     def _profiles(self, said: Taste) -> list[tuple[Modality, Floats]]:
         """Of each modality that the history has: its profile, scaled so that a product with a centred unit row is the
@@ -83,7 +109,7 @@ class ContentModel:
         return out
 
     def _everything(self, query: Query) -> Floats:
-        profiles = self._profiles(taste(query.history, self.n_items, self.power))
+        profiles = self._profiles(self.memory.of(query, self.n_items))
         total, count = np.zeros(self.n_items, np.float32), np.zeros(self.n_items, np.float32)
         for modality, profile in profiles:
             n = len(modality.scale)
@@ -99,7 +125,7 @@ class ContentModel:
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
         """O(candidates x dim)."""
-        profiles = self._profiles(taste(query.history, self.n_items, self.power))
+        profiles = self._profiles(self.memory.of(query, self.n_items))
         items = candidates.items
         total, count = np.zeros(len(items), np.float32), np.zeros(len(items), np.float32)
         for modality, profile in profiles:
@@ -118,7 +144,7 @@ class ContentModel:
 
     def explain_by_modality(self, query: Query, items: Ints) -> dict[str, Floats]:
         """The same by modality (``text``, ``frames``, ``sound``): the sum over modalities is ``explain``."""
-        said = taste(query.history, self.n_items, self.power)
+        said = self.memory.of(query, self.n_items)
         count, parts = np.zeros(len(items), np.float32), {}
         for name, modality in self.modalities.items():
             past = modality.centred(said.items)
@@ -135,22 +161,40 @@ class ContentModel:
 
     def arrays(self) -> Mapping[str, Any]:
         features = {FEATURE + name: modality.vectors for name, modality in self.modalities.items()}
-        return {"power": np.float64(self.power), "n_items": np.int64(self.n_items), **features}
+        m = self.memory
+        only = {ONLY + key: np.empty(0, np.float32) for key in m.only}
+        memory = np.array([m.power, m.short, m.recent, m.fused])
+        return {"memory": memory, "n_items": np.int64(self.n_items), **only, **features}
 
     @staticmethod
     def from_arrays(name: str, arrays: Mapping[str, Any]) -> ContentModel:
         features = {key.removeprefix(FEATURE): arrays[key] for key in sorted(arrays) if key.startswith(FEATURE)}
-        return content_model(name, features, float(arrays["power"]), int(arrays["n_items"]))
+        power, short, recent, fused = arrays["memory"].tolist()
+        only = tuple(key.removeprefix(ONLY) for key in sorted(arrays) if key.startswith(ONLY))
+        memory = Memory(power, short, int(recent))
+        model = content_model(name, features, memory, int(arrays["n_items"]))
+        return replace(model, memory=replace(memory, fused=bool(fused), only=only))
 
 
-def content_model(name: str, features: Mapping[str, Floats], power: float, n_items: int) -> ContentModel:
+def content_model(name: str, features: Mapping[str, Floats], memory: Memory, n_items: int) -> ContentModel:
     """A model of features by modality; rows of NaN or of zeros are missing. A modality without rows drops out."""
-    kept = {key: modality(features[key]) for key in sorted(features)}
-    return ContentModel(name, {key: m for key, m in kept.items() if (m.scale > 0).any()}, power, n_items)
+    kept = {key: modality(features[key]) for key in sorted(features) if not memory.only or key in memory.only}
+    kept = {key: m for key, m in kept.items() if (m.scale > 0).any()}
+    if memory.fused and kept:
+        kept = {"fused": modality(fused(kept))}
+    return ContentModel(name, kept, memory, n_items)
+
+
+def fused(modalities: Mapping[str, Modality]) -> Floats:
+    """(n, sum of dims) float32: the centred unit vectors side by side, zeros where an item lacks a modality, so
+    that two items are compared by what both have."""
+    n = max(len(m.scale) for m in modalities.values())
+    return np.concatenate([m.centred(np.arange(n)) for m in modalities.values()], axis=1)
 
 
 def modality(vectors: Floats) -> Modality:
-    """Means, lengths and spread of (n, dim) vectors. With one item only, or all alike, there is no mean to take off."""
+    """Means, lengths and spread of (n, dim) vectors. With one item only, or all alike, there is no mean to take
+    off."""
     lacking: Bools = np.isnan(vectors.sum(1)) | ~vectors.any(axis=1)
     filled = np.where(lacking[:, None], np.float32(0), vectors).astype(np.float32) if lacking.any() else vectors
     have = np.flatnonzero(~lacking)

@@ -41,7 +41,7 @@ def checkerboard(seed=0) -> Interactions:
         own = np.arange(user % 2, ITEMS - 2, 2)
         for place, item in enumerate(rng.permutation(own)[:8]):
             rows.append((user, int(item), START + 3600.0 * (user + 50 * place), 1.0))
-    return log(rows, USERS, ITEMS, {"text": colours(rng, 6), "frames": colours(rng, 5)})
+    return log(rows, USERS, ITEMS, {"text": colours(rng, 6), "frames": colours(rng, 5), "sound": colours(rng, 4)})
 
 
 def colours(rng, dim) -> np.ndarray:

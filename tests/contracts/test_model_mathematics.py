@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from matinee.errors import MatineeError
-from matinee.models import load_recipe
+from matinee.models import RECIPES, load_model, load_recipe
 from matinee.models.blend import Blend, learn_weights, level, standard
 from matinee.models.common import positives
 from matinee.models.ease import inverted
@@ -235,15 +235,60 @@ def test_content_averages_over_the_modalities_that_are_there() -> None:
     np.testing.assert_allclose(np.nansum([p.sum(1) for p in parts.values()], 0)[others], score[others], rtol=1e-4)
 
 
-def test_content_reaches_an_item_added_after_training() -> None:
+@pytest.mark.parametrize("name", [n for n in RECIPES if n.startswith("content")])
+def test_content_reaches_an_item_added_after_training(name) -> None:
     data = checkerboard()
-    model = load_recipe("content").fit(data, seed=0)
+    model = load_recipe(name).fit(data, seed=0)
+    model = load_model(name, model.arrays())
     assert np.isnan(model.score(query([1, 5]), every([ITEMS]))[0])
     grown = {key: np.concatenate([matrix, matrix[[1]]]) for key, matrix in data.features.items()}
     fresh = model.with_features(grown)
     score = fresh.score(query([5, 1]), every(range(ITEMS + 1)))
     assert score[ITEMS] == pytest.approx(score[1], rel=1e-4), "the new item equals item 1"
-    assert ITEMS in fresh.retrieve(query([5, 1]), 3).items
+    assert ITEMS in fresh.retrieve(query([5, 1]), 9).items
+    if name == "content_text":
+        np.testing.assert_array_equal(
+            model.with_features(data.features)._everything(query([5])), model._everything(query([5]))
+        )
+
+
+def test_a_small_interest_is_served_too() -> None:
+    """Nine items one way and three another: to the profile's mean, what leans half to the nine is nearer than the
+    three's own kind; the interests know better."""
+    rng = np.random.default_rng(0)
+    ways = np.eye(4, 12, dtype=np.float32)
+    ways[3] = (ways[0] + ways[2]) / 2**0.5
+    ways = np.concatenate([ways, -ways])  # their opposites too, so that the mean is nowhere
+    vectors = ways[np.arange(160) % 8] + 0.05 * rng.standard_normal((160, 12)).astype(np.float32)
+    data = log([], 0, 160, {"text": vectors / np.linalg.norm(vectors, axis=1, keepdims=True)})
+    asked = query([0, 8, 16, 24, 32, 1, 40, 9, 48, 17, 56, 64])
+    many, one = (
+        load_recipe(name, {"power": 0.0}).fit(data, seed=0).score(asked, every(range(160))).reshape(-1, 8).mean(0)
+        for name in ("content_interests", "content")
+    )
+    assert many[1] > many[3], "its own kind first"
+    assert one[3] > one[1], "the control: one mean profile has it the other way round"
+
+
+def test_euclid_is_the_mean_squared_distance_on_standard_scales() -> None:
+    rng = np.random.default_rng(4)
+    v = rng.standard_normal((30, 5)).astype(np.float32) * [1, 5, 0.2, 1, 1]
+    v = (v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float32)
+    model = load_recipe("content_euclid", {"power": 0.0}).fit(log([], 0, 30, {"text": v}), seed=0)
+    s = (v - v.mean(0)) / v.std(0)
+    apart = ((s[:, None] - s[None]) ** 2).sum(2) / 10
+    score = model.score(query([3, 9], [1, -1]), every(range(30)))
+    np.testing.assert_allclose(score, ((1 - apart[3]) - (1 - apart[9])) / 2, rtol=1e-3, atol=1e-4)
+
+
+def test_a_short_memory_follows_the_last_items() -> None:
+    data = checkerboard()
+    turned = query([0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5])
+    long, both = (
+        load_recipe(name, {"power": 0.0}).fit(data, seed=0).score(turned, every([7, 16]))
+        for name in ("content", "content_memories")
+    )
+    assert both[0] - both[1] > long[0] - long[1]
 
 
 def test_blend_averages_those_with_an_opinion() -> None:

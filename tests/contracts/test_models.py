@@ -15,10 +15,13 @@ UNPERSONAL = {"popular", "popular_recent", "popular_fading", "random"}
 PERSONAL = sorted(set(RECIPES) - UNPERSONAL)
 # what a blend says of an item depends on the others it is compared with, and it learns its weights
 RELATIVE = {name for name in RECIPES if RECIPES[name].model.startswith("blend")}
-ADDS_UP = ("linear:ItemWeights", "content:ContentModel", "user_knn:UserKNNModel")
+ADDS_UP = (
+    "linear:ItemWeights", "content:ContentModel", "content_euclid:ContentEuclidModel", "interests:InterestsModel",
+    "user_knn:UserKNNModel",
+)  # fmt: skip
 ADDITIVE = sorted(name for name in RECIPES if RECIPES[name].model in ADDS_UP)
 NEURAL = {name for name in RECIPES if RECIPES[name].extra == "neural"}
-KNOWS_COLD = ({name for name in RECIPES if "content" in name}) | NEURAL
+KNOWS_COLD = {name for name in RECIPES if "content" in name} | NEURAL
 TINY = {"width": 16, "length": 10, "epochs": 20, "batch": 4, "rate": 0.01}
 
 
