@@ -1,5 +1,5 @@
-"""A transformer that looks both ways and guesses hidden items: BERT4Rec (Sun et al., CIKM 2019, sections 3.3 to 3.6). To
-be asked what comes next, a hidden place is put after the history."""
+"""A transformer that looks both ways and guesses hidden items: BERT4Rec (Sun et al., CIKM 2019, sections 3.3 to 3.6).
+To be asked what comes next, a hidden place is put after the history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from matinee.models.neural.attention import Block, Shape
-from matinee.models.neural.checkpoint import Run
+from matinee.models.neural.checkpoint import ALONE, Run
 from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
 from matinee.models.neural.training import Plan, fit
@@ -19,8 +19,8 @@ from matinee.types import Interactions
 
 @dataclass(frozen=True, slots=True)
 class BERT4Rec:
-    """``mask``: the share of places hidden; the other settings as in SASRec. It learns at few places of a sequence only,
-    so it needs more epochs for the same."""
+    """``mask``: the share of places hidden; the other settings as in SASRec. It learns at few places of a sequence
+    only, so it needs more epochs for the same."""
 
     width: int = 64
     blocks: int = 2
@@ -39,7 +39,7 @@ class BERT4Rec:
     warm: float = 5.0
     name: str = "bert4rec"
 
-    def fit(self, data: Interactions, *, seed: int = 0, run: Run = Run()) -> SequenceModel:
+    def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:
         """O(epochs x events x width x (width + length + mask x items)); see ``training.fit``."""
         plan = Plan(
             width=self.width, length=self.length, epochs=self.epochs, batch=self.batch, rate=self.rate,

@@ -40,6 +40,9 @@ class Run:
     device: str = "auto"
 
 
+ALONE = Run()
+
+
 @dataclass(slots=True)
 class State:
     """Where a training stands after ``epoch`` whole epochs. ``best``: the weights at the best validation so far."""
@@ -51,14 +54,20 @@ class State:
     best: Weights = field(default_factory=dict)
 
 
-def fingerprint(data: Interactions, settings: Mapping[str, Any], seed: int) -> str:
-    """16 hex digits of what a training's result depends on."""
+def file_name(data: Interactions, settings: Mapping[str, Any], seed: int) -> str:
+    """Named by what is trained and the digest of all that the result depends on."""
     total = hashlib.sha256(json.dumps([dict(settings), seed], sort_keys=True, default=str).encode())
-    columns = {"users": data.users, "items": data.items, "at": data.at, "strength": data.strength, **data.features}
+    columns: dict[str, Any] = {
+        "users": data.users,
+        "items": data.items,
+        "at": data.at,
+        "strength": data.strength,
+        **data.features,
+    }
     for name in sorted(columns):
         total.update(f"{name}{columns[name].shape}".encode())
         total.update(np.ascontiguousarray(columns[name]).data)
-    return total.hexdigest()[:16]
+    return f"{settings['name']}-{total.hexdigest()[:16]}.safetensors"
 
 
 def save(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, state: State) -> None:
@@ -103,7 +112,7 @@ def load(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer) -> State 
         return None
     device = next(net.parameters()).device
     best = {k: v.to(device) for k, v in _part(found, "best.").items()}
-    return State(int(epoch), float(score), int(best_epoch), best)
+    return State(int(epoch), float(score), -1.0, int(best_epoch), best)
 
 
 def _part(found: Weights, prefix: str) -> Weights:

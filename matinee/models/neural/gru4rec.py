@@ -9,7 +9,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from matinee.errors import MatineeError
-from matinee.models.neural.checkpoint import Run
+from matinee.models.neural.checkpoint import ALONE, Run
 from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
 from matinee.models.neural.training import Plan, fit
@@ -39,7 +39,7 @@ class GRU4Rec:
     warm: float = 5.0
     name: str = "gru4rec"
 
-    def fit(self, data: Interactions, *, seed: int = 0, run: Run = Run()) -> SequenceModel:
+    def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:
         """O(epochs x events x (hidden^2 + width x items)); see ``training.fit``."""
         if self.cell not in CELLS:
             raise MatineeError(

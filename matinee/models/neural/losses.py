@@ -26,10 +26,12 @@ class FullSoftmax(torch.autograd.Function):
         size = CHUNK if states.device.type == "cpu" else 16 * CHUNK
         for at in range(0, len(states), size):
             part, right = states[at : at + size], targets[at : at + size, None]
-            logits = part @ items.T
-            total = logits.logsumexp(1, keepdim=True)
-            loss += (total - logits.gather(1, right)).sum()
-            chance = logits.sub_(total).exp_()
+            chance = part @ items.T
+            chance -= chance.amax(1, keepdim=True)
+            wanted = chance.gather(1, right)
+            total = chance.exp_().sum(1, keepdim=True)
+            loss += (total.log() - wanted).sum()
+            chance /= total
             chance.scatter_add_(1, right, torch.full_like(right, -1, dtype=chance.dtype))
             torch.mm(chance, items, out=to_states[at : at + size])
             to_items.addmm_(chance.T, part)

@@ -1,5 +1,5 @@
-"""Convolutions over the history whose reach doubles from one to the next: NextItNet (Yuan et al., WSDM 2019, section 3.3,
-figure 3b: two causal convolutions a block, each normed before, added to what came in)."""
+"""Convolutions over the history whose reach doubles from one to the next: NextItNet (Yuan et al., WSDM 2019, section
+3.3, figure 3b: two causal convolutions a block, each normed before, added to what came in)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from matinee.models.neural.checkpoint import Run
+from matinee.models.neural.checkpoint import ALONE, Run
 from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
 from matinee.models.neural.training import Plan, fit
@@ -37,7 +37,7 @@ class NextItNet:
     warm: float = 5.0
     name: str = "nextitnet"
 
-    def fit(self, data: Interactions, *, seed: int = 0, run: Run = Run()) -> SequenceModel:
+    def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:
         """O(epochs x events x width x (blocks x kernel x width + items)); see ``training.fit``."""
         plan = Plan(
             width=self.width, length=self.length, epochs=self.epochs, batch=self.batch, rate=self.rate,

@@ -1,5 +1,5 @@
-"""A transformer over the history, read left to right: the SASRec family (Kang and McAuley, ICDM 2018, section III), with
-softmax instead of the binary loss and biases by distance instead of vectors of places."""
+"""A transformer over the history, read left to right: the SASRec family (Kang and McAuley, ICDM 2018, section III),
+with softmax instead of the binary loss and biases by distance instead of vectors of places."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from matinee.models.neural.attention import Block, Shape, ahead
-from matinee.models.neural.checkpoint import Run
+from matinee.models.neural.checkpoint import ALONE, Run
 from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
 from matinee.models.neural.training import Plan, fit
@@ -39,7 +39,7 @@ class SASRec:
     warm: float = 5.0
     name: str = "sasrec"
 
-    def fit(self, data: Interactions, *, seed: int = 0, run: Run = Run()) -> SequenceModel:
+    def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:
         """O(epochs x events x width x (width + length + items)); see ``training.fit``."""
         plan = Plan(
             width=self.width, length=self.length, epochs=self.epochs, batch=self.batch, rate=self.rate,

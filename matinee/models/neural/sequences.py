@@ -1,8 +1,9 @@
-"""The log as sequences to learn from: one a user, cut into windows, batched by length. NumPy only; serving uses it too."""
+"""The log as sequences to learn from: one a user, cut into windows, batched by length. NumPy only: serving needs it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def windows(data: Sequences, length: int, rng: np.random.Generator) -> Ints:
         last = stop - 1
         first = start + int(rng.integers(1, length + 1)) if last - start > length else last
         cuts = [start, *range(first, last, length), last]
-        out += [(a, b + 1) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+        out += [(a, b + 1) for a, b in pairwise(cuts) if b > a]
     return np.array(out, np.int64).reshape(-1, 2)
 
 

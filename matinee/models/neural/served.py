@@ -34,7 +34,7 @@ class SequenceModel:
     session: Any
 
     def state(self, query: Query) -> Floats | None:
-        """(width,) the history as one vector; None where it says nothing. O(length^2) for a transformer, else linear."""
+        """(width,) the history as one vector; None where it says nothing. O(length^2) for transformers, else linear."""
         items, at = last_of(query.history, self.known, self.length)
         if not len(items) or self.session is None:
             return None
@@ -62,8 +62,8 @@ class SequenceModel:
         return np.zeros((len(items), 0), np.float32)
 
     def with_features(self, features: Mapping[str, Floats]) -> SequenceModel:
-        """The same model over other features: rows may have been added since, and are known by their content. Modalities
-        it was not trained with are ignored. O(n x dim x width)."""
+        """The same model over other features: rows may have been added since, and are known by their content.
+        Modalities it was not trained with are ignored. O(n x dim x width)."""
         content = {m: standardised(features[m], *self.spaces[m]) for m in sorted(self.spaces) if m in features}
         if not content:
             return self

@@ -63,7 +63,8 @@ class Last(nn.Module):
         self.body, self.scale = body, width**-0.5
 
     def forward(self, x: Tensor, at: Tensor) -> Tensor:
-        return cast(Tensor, self.body.last(x, at)) * self.scale  # type: ignore[operator]
+        state: Tensor = self.body.last(x, at) * self.scale  # type: ignore[operator]
+        return state
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,7 @@ def fit(
         optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=plan.decay)
         chance = torch.from_numpy(watches / max(watches.sum(), 1)).float().clamp_min(1e-12).log().to(device)
         lesson = Lesson(net, optimiser, learn, held, chance, plan, seed)
-        file = (
-            run.folder
-            and run.folder / f"{recipe.name}-{checkpoint.fingerprint(data, asdict(recipe), seed)}.safetensors"
-        )
+        file = run.folder and run.folder / checkpoint.file_name(data, asdict(recipe), seed)
         state = (file and checkpoint.load(file, net, optimiser)) or State()
         while state.epoch < plan.epochs and state.epoch - state.best_epoch < plan.patience:
             began = time.perf_counter()
@@ -212,7 +210,7 @@ def _hidden(given: Batch, share: float, rng: np.random.Generator) -> Bools:
 
 
 def judge(lesson: Lesson, state: State) -> None:
-    """Counts the epoch and keeps its weights where it is the best so far. Without anybody to validate on, the last is."""
+    """Counts the epoch and keeps its weights where it is the best so far. Nobody to validate on: the last is."""
     state.epoch += 1
     state.last = validate(lesson) if len(lesson.held) else float(state.epoch)
     if state.last > state.score:
@@ -246,7 +244,7 @@ def gain(scores: Floats, whole: Ints) -> float:
 
 def export(body: nn.Module, width: int) -> bytes:
     """The body as ONNX (opset 17), for one history of any length."""
-    out = io.BytesIO()
+    out: Any = io.BytesIO()
     x, at = torch.randn(1, 3, width), torch.arange(3, dtype=torch.float64)[None]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that it will be replaced; the replacement needs a second compiler
@@ -254,4 +252,4 @@ def export(body: nn.Module, width: int) -> bytes:
             Last(body, width).eval(), (x, at), out, dynamo=False, opset_version=17, input_names=["x", "at"],
             output_names=["state"], dynamic_axes={"x": {1: "l"}, "at": {1: "l"}},
         )  # fmt: skip
-    return out.getvalue()
+    return bytes(out.getvalue())

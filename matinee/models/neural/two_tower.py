@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from matinee.models.neural.checkpoint import Run
+from matinee.models.neural.checkpoint import ALONE, Run
 from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
 from matinee.models.neural.training import Plan, fit
@@ -39,7 +39,7 @@ class TwoTower:
     warm: float = 5.0
     name: str = "two_tower"
 
-    def fit(self, data: Interactions, *, seed: int = 0, run: Run = Run()) -> SequenceModel:
+    def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:
         """O(epochs x events x (hidden^2 + width x (negatives + length))); see ``training.fit``."""
         plan = Plan(
             width=self.width, length=self.length, epochs=self.epochs, batch=self.batch, rate=self.rate,

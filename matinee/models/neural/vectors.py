@@ -1,4 +1,4 @@
-"""Items as vectors without PyTorch: features standardised for the encoder, and the encoder's own mathematics in NumPy."""
+"""Items as vectors without PyTorch: features standardised for the encoder, and the encoder in NumPy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def contents(features: Mapping[str, Floats]) -> dict[str, Content]:
     """Standardised features by modality; a modality without a single vector is left out."""
     out = {}
     for name, vectors in features.items():
-        has = np.isfinite(vectors).all(1) & vectors.any(1)
+        has = present(vectors)
         if has.any():
             mean = vectors[has].mean(0, dtype=np.float64).astype(np.float32)
             spread = float(np.sqrt(((vectors[has] - mean) ** 2).mean(dtype=np.float64)))
@@ -40,8 +40,14 @@ def contents(features: Mapping[str, Floats]) -> dict[str, Content]:
     return out
 
 
+def present(vectors: Floats) -> Bools:
+    """Rows that are neither NaN nor zero, as those of items that lack a modality are."""
+    out: Bools = np.isfinite(vectors).all(axis=1) & (vectors != 0).any(axis=1)
+    return out
+
+
 def standardised(vectors: Floats, mean: Floats, spread: float) -> Content:
-    has = np.isfinite(vectors).all(1) & vectors.any(1)
+    has = present(vectors)
     rows = np.zeros(vectors.shape, np.float32)
     rows[has] = (vectors[has] - mean) / np.float32(spread)
     return Content(rows, has, mean, spread)
