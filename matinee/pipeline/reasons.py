@@ -80,10 +80,11 @@ class FromExperts:
     ) -> set[tuple[int, int]]:  # fmt: skip
         """The (position, past item) for which the item's score falls when all events of the past item are away."""
         true: set[tuple[int, int]] = set()
+        before = self.scorer.score(query, pool)[picked] if causes else pool.score[picked]
         for cause in causes:
             rest = replace(query, history=without(query.history, cause))
             score = self.scorer.score(rest, pool)[picked]
-            fell = np.isnan(score) | (score < pool.score[picked])
+            fell = np.isnan(score) | (score < before)
             true |= {(int(i), cause) for i in np.flatnonzero(fell)}
         return true
 
@@ -104,6 +105,9 @@ class FromExperts:
         terms: dict[str, Floats] = by_space(query, items) if by_space else {"": expert.explain(query, items)}
         terms = {space: np.maximum(term, 0) for space, term in terms.items() if term.shape[1]}
         whole = sum((term.sum(axis=1) for term in terms.values()), np.zeros(len(items)))
+        # what was disliked can lift an item that is unlike it, but "like what you disliked" is no reason to give
+        liked = query.history.strength > 0
+        terms = {space: np.where(liked, term, 0) for space, term in terms.items()}
         found: list[list[Reason]] = [[] for _ in items]
         for space, term in terms.items():
             for i, h, weight in _heaviest(term, whole, share):
