@@ -91,7 +91,7 @@ def write_media(path, frames=None, sound=None, *, fps=10, codec="libx264", tags=
             video.codec_context.gop_size = gop
         if sound is not None:
             ending = Path(path).suffix
-            kind = {".wav": "pcm_s16le", ".flac": "flac", ".ogg": "libvorbis", ".mp3": "libmp3lame"}.get(ending, "aac")
+            kind = {".wav": "pcm_s16le", ".flac": "flac", ".ogg": "libopus", ".mp3": "libmp3lame"}.get(ending, "aac")
             heard = out.add_stream(kind, rate=rate)
             heard.layout = layout
         if video:
