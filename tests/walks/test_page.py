@@ -253,6 +253,26 @@ def test_my_taste_shows_what_was_liked(browser: Browser, address: str) -> None:
     healthy(page, address)
 
 
+def test_the_console_shows_a_request_whole(browser: Browser, address: str) -> None:
+    page = browser.page(prefers_reduced_motion="reduce")
+    page.go(address + "/#/console/request")
+    page.wait("document.querySelector('input[name=user]')")
+    page.write("input[name=user]", "viewer 5")
+    page.click(".console .button", "Ask")
+    page.wait("document.querySelectorAll('tbody tr').length === 20")
+    told = page.ask("document.querySelector('.three').textContent")
+    assert "sources" in told
+    assert "seen" in told
+    page.click("tbody a")
+    page.wait("document.querySelector('pre')?.textContent.includes('\"item\"')")
+    page.click(".console nav a", "Viewers")
+    page.click(".two button", "viewer 5")
+    page.wait("document.querySelectorAll('tbody tr').length === 8")
+    page.click(".console nav a", "Overview")
+    page.wait("document.querySelector('dl')?.textContent.includes('items')")
+    healthy(page, address)
+
+
 def test_a_lost_item_is_said_plainly(browser: Browser, address: str) -> None:
     page = enter(browser, address, "Noor")
     page.ask("location.hash = '#/home?item=nothing%2Fhere'")

@@ -54,6 +54,11 @@ def test_nothing_serious(browser: Browser, address: str, scheme: str, tongue: st
     page.ask(f"location.hash = '#/home?item=' + encodeURIComponent({ODD_ID!r})")
     page.wait("document.querySelector('dialog[open] h1')")
     found["item"] = findings(page)
+    page.key("Escape")
+    for part in ("overview", "request", "item?item=cat", "user"):
+        page.ask(f"location.hash = '#/console/{part}'")
+        page.wait("document.querySelector('.console main h1')")
+        found["console/" + part] = findings(page)
     assert {view: list_ for view, list_ in found.items() if list_} == {}
 
 
