@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from matinee.index.exact import ExactIndex
+from matinee.pipeline.expression import parse
 from matinee.protocols import Store
 from matinee.types import Bools, Doubles, Floats, Ints, Item, Space
 
 LABELS = ("labels.frames", "labels.sound")
 CONTENT = ("text", "frames", "sound")  # spaces that describe an item; others exist for search only
+MASKS = 32  # filter texts whose answer is kept
 Labels = tuple[tuple[str, float], ...]
 
 
@@ -115,7 +117,7 @@ def _spread(vectors: Floats, mean: Floats, scale: Floats) -> float:
     return float(max(cosines.std(), 0.02))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Catalogue:
     """All by item row, ``size`` = highest row + 1; holes are not ``alive``.
 
@@ -172,6 +174,40 @@ class Catalogue:
         for number, rows in enumerate(common):  # a rarer one overwrites
             rarest[rows] = number
         return rarest
+
+    @cached_property
+    def live(self) -> tuple[Doubles, Doubles]:
+        """(size,) when each item is on: ``properties.live_from`` and ``live_until``, Unix seconds; +inf where never."""
+        times = np.full((2, self.size), np.inf)
+        for row, item in enumerate(self.items):
+            for side, name in enumerate(("live_from", "live_until")):
+                told = item.properties.get(name) if item else None
+                if isinstance(told, int | float) and not isinstance(told, bool):
+                    times[side, row] = told
+        return times[0], times[1]
+
+    def where(self, text: str) -> Bools:
+        """(size,) the items of which a filter text holds. O(size) once for each text, of which the last few are kept.
+        Raises ``where.wrong``."""
+        if (known := self._masks.get(text)) is not None:
+            return known
+        test = parse(text)
+        mask = np.fromiter((item is not None and test.holds(item) for item in self.items), np.bool_, self.size)
+        while len(self._masks) >= MASKS:
+            self._masks.pop(next(iter(self._masks)), None)
+        self._masks[text] = mask
+        return mask
+
+    @cached_property
+    def _masks(self) -> dict[str, Bools]:
+        return {}
+
+    @cached_property
+    def creator(self) -> Ints:
+        """(size,) for each row the number of its first creator; -1 where it names none."""
+        names: dict[str, int] = {}
+        told = (names.setdefault(i.creators[0], len(names)) if i and i.creators else -1 for i in self.items)
+        return np.fromiter(told, np.int64, self.size)
 
     def without(self, row: int) -> Catalogue:
         """The same catalogue in which an item is gone. Copies the arrays: O(size)."""

@@ -12,6 +12,7 @@ from matinee.types import EVENT_KINDS, Bools, Candidates, Ints, Query
 
 # A save is for later, a skip and an impression were not watched: these items may come again.
 SEEN = tuple(EVENT_KINDS.index(k) for k in ("play", "finish", "like", "dislike", "rating", "comment", "share", "hide"))
+DONE = tuple(EVENT_KINDS.index(k) for k in ("finish", "rating", "hide", "dislike"))
 HIDDEN = tuple(EVENT_KINDS.index(k) for k in ("hide", "dislike"))
 
 
@@ -91,6 +92,64 @@ class Excluded:
 
 
 @dataclass(frozen=True, slots=True)
+class Where:
+    """What the filter text of the request holds of."""
+
+    catalogue: Catalogue
+    name: str = "where"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        if not query.limits.where:
+            return np.ones(len(candidates), np.bool_)
+        return self.catalogue.where(query.limits.where)[candidates.items]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Not on an earlier page of the same list."""
+
+    name: str = "shown"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        return ~np.isin(candidates.items, np.asarray(query.limits.shown, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """Where repeats are welcome, as in music: not played within the last ``seconds``."""
+
+    seconds: float = 7200.0
+    name: str = "rested"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        lately = (query.history.at > query.now - self.seconds) & np.isin(query.history.kinds, SEEN)
+        return ~np.isin(candidates.items, query.history.items[lately])
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Not watched to the end: what was only begun may come again."""
+
+    name: str = "finished"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        return ~_in_history(query, candidates, DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveNow:
+    """On at this moment: ``properties.live_from`` <= now < ``properties.live_until``, in Unix seconds."""
+
+    catalogue: Catalogue
+    name: str = "live"
+
+    def keep(self, query: Query, candidates: Candidates) -> Bools:
+        begun, ended = self.catalogue.live
+        on: Bools = (begun[candidates.items] <= query.now) & (query.now < ended[candidates.items])
+        return on
+
+
+@dataclass(frozen=True, slots=True)
 class Out:
     """Released and not yet expired at the time of the request."""
 
@@ -116,6 +175,8 @@ def allowed_mask(catalogue: Catalogue, query: Query) -> Bools:
         inside = np.zeros(catalogue.size, np.bool_)
         inside[_in_any(catalogue, query)] = True
         mask &= inside
+    if query.limits.where:
+        mask &= catalogue.where(query.limits.where)
     return mask
 
 

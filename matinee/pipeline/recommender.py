@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from matinee.errors import MatineeError
+from matinee.pipeline.explore import Explorer
 from matinee.protocols import Filter, Scorer, Selector, Source
 from matinee.types import Bools, Candidates, Floats, Ints, Query, Reason, Slate
 
@@ -47,6 +48,7 @@ class Recommender:
     scorer: Scorer
     selector: Selector
     reasoner: Reasoner | None = None
+    explorer: Explorer | None = None
     release: str = ""
     pool: int = 200
 
@@ -70,14 +72,17 @@ class Recommender:
         pool = pool.with_score(checked_score(self.scorer.name, self.scorer.score(query, pool), len(pool)))
         clock.lap("scorer")
         order = self.selector.select(query, pool, query.limit)
-        picked = pool.take(checked_positions(self.selector.name, order, len(pool), query.limit))
+        order = checked_positions(self.selector.name, order, len(pool), query.limit)
+        chances = np.ones(len(order), np.float32)
+        if self.explorer is not None:
+            order, chances = self.explorer.explore(query, pool, order)
+        picked = pool.take(order)
         clock.lap("selector")
         reasons = self.reasoner.explain(query, pool, order) if self.reasoner else tuple(() for _ in order)
         clock.lap("reasons")
         names = tuple(self.sources[s].name for s in picked.source)
-        certain = np.ones(len(picked), np.float32)
         return Slate(
-            secrets.token_hex(8), picked.items, picked.score, names, reasons, dropped, self.release, clock.ms, certain
+            secrets.token_hex(8), picked.items, picked.score, names, reasons, dropped, self.release, clock.ms, chances
         )  # fmt: skip
 
 

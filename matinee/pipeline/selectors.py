@@ -8,6 +8,7 @@ import numpy as np
 
 from matinee.index.exact import best
 from matinee.pipeline.catalogue import Catalogue
+from matinee.protocols import Selector
 from matinee.types import Bools, Candidates, Floats, Ints, Query
 
 
@@ -106,6 +107,39 @@ class Similarity:
             count += has
         value = np.divide(total, 4 * count, out=np.zeros_like(total), where=count > 0)
         return np.clip(value, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Capped:
+    """``inner``, but at most ``per_creator`` items of one creator and ``per_category`` of one category (an item counts
+    in its rarest) among the first n; 0 is no cap. What is over a cap comes after all that is not."""
+
+    inner: Selector
+    catalogue: Catalogue
+    per_creator: int = 0
+    per_category: int = 0
+    name: str = "capped"
+
+    def select(self, query: Query, candidates: Candidates, n: int) -> Ints:
+        order = self.inner.select(query, candidates, min(4 * n, len(candidates)))
+        rows = candidates.items[order]
+        over = np.zeros(len(order), np.bool_)
+        for cap, groups in ((self.per_creator, self.catalogue.creator), (self.per_category, self.catalogue.rarest)):
+            if cap:
+                over |= _beyond(groups[rows], cap, over)
+        return np.concatenate([order[~over], order[over]])[:n]
+
+
+def _beyond(groups: Ints, cap: int, already: Bools) -> Bools:
+    """(n,) whether a cap of each group is full before a position; group -1 has none."""
+    taken: dict[int, int] = {}
+    over = np.zeros(len(groups), np.bool_)
+    for i, group in enumerate(groups.tolist()):
+        if group < 0 or already[i]:
+            continue
+        over[i] = taken.get(group, 0) >= cap
+        taken[group] = taken.get(group, 0) + (not over[i])
+    return over
 
 
 def top_of(items: Ints, score: Floats, n: int) -> tuple[Ints, Floats]:

@@ -204,13 +204,13 @@ def _by_rank(order: Ints, items: Ints) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Everything:
-    """Under a limit of collection or category, what it allows: a narrow limit must not depend on what the others fetch.
-    Nothing where there is no such limit."""
+    """Under a limit of collection, category or filter text, what it allows: a narrow limit must not depend on what the
+    others fetch. Nothing where there is no such limit."""
 
     catalogue: Catalogue
     name: str = "catalogue"
 
     def retrieve(self, query: Query, n: int) -> Candidates:
-        limited = bool(query.limits.collection or query.limits.categories)
+        limited = bool(query.limits.collection or query.limits.categories or query.limits.where)
         rows = allowed(self.catalogue, query)[:n] if limited else np.empty(0, np.int64)
         return found(rows, np.full(len(rows), np.nan, np.float32))

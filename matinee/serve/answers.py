@@ -86,6 +86,7 @@ class Answers:
             forms.Recommended(
                 **self.brief_fields(int(row)), score=forms.number(slate.scores[i]), source=slate.sources[i],
                 reasons=tuple(self.why(reason) for reason in slate.reasons[i]), position=i,
+                propensity=round(float(slate.propensities[i]), 6),
             )
             for i, row in enumerate(slate.items)
         )  # fmt: skip

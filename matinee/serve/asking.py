@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
+import time
+
 from matinee.errors import Language
-from matinee.serve import find, forms, words
+from matinee.pipeline.filters import allowed
+from matinee.pipeline.scenarios import SCENARIOS
+from matinee.serve import find, forms, paging, words
 from matinee.serve.answers import Answers
-from matinee.serve.service import Ask, Service
-from matinee.types import Slate
+from matinee.serve.assemble import State
+from matinee.serve.service import Answered, Ask, Service
+from matinee.types import Ints, Limits, Query
 
 
 def recommendations(service: Service, user: str, n: int, ask: Ask, lang: Language) -> forms.Recommendations:
-    """A slate for a user, best first; ``note`` says why it is short."""
-    slate, state = service.recommend(user, n, ask)
+    """A slate for a user, best first; ``note`` says why it is short. Raises what ``Service.answer`` raises."""
+    answered = service.answer(user, n, ask)
+    slate, catalogue = answered.slate, answered.state.catalogue
+    shown = (*answered.query.limits.shown, *slate.items.tolist())
+    more = len(slate.items) == n and len(shown) < paging.MOST
     return forms.Recommendations(
         slate=slate.id,
         user=user,
         release=slate.release,
-        items=Answers(state.catalogue, lang).recommended(slate),
+        items=Answers(catalogue, lang).recommended(slate),
         dropped=slate.dropped,
         ms={stage: round(value, 3) for stage, value in slate.ms.items()},
-        note=_note(slate, n, len(state.catalogue), lang),
+        scenario=ask.scenario,
+        note=_note(answered, n, lang),
+        next=paging.token_of(shown) if more else None,
+        fallback=answered.fallback,
     )
 
 
-def _note(slate: Slate, n: int, living: int, lang: Language) -> str | None:
-    if len(slate.items) >= n:
+def _note(answered: Answered, n: int, lang: Language) -> str | None:
+    if answered.fallback:
+        return words.said(answered.fallback[-1], lang)
+    if len(answered.slate.items) >= n:
         return None
-    return words.said("library" if not living else "few" if len(slate.items) else "nothing", lang)
+    if not len(answered.state.catalogue):
+        return words.said("library", lang)
+    return words.said("few" if len(answered.slate.items) else "nothing", lang)
 
 
-def similar(service: Service, item: str, by: str, n: int, lang: Language) -> forms.SimilarItems:
-    """Items like one. ``note`` says what is missing where there are none. Raises ``item.unknown``."""
+def here(state: State, where: str, collection: str = "") -> Ints:
+    """Rows that may be shown to anyone now. Raises ``where.wrong``."""
+    return allowed(state.catalogue, Query(time.time(), limits=Limits(where=where, collection=collection)))
+
+
+def scenarios(lang: Language) -> forms.Scenarios:
+    rows = (
+        forms.ScenarioForm(
+            scenario=name, about=words.pick((plan.about, plan.about_zh), lang), objective=plan.objective,
+            seen=plan.seen, sources=plan.sources, exploration=plan.exploration,
+        )
+        for name, plan in SCENARIOS.items()
+    )  # fmt: skip
+    return forms.Scenarios(scenarios=tuple(rows))
+
+
+def similar(service: Service, item: str, by: str, n: int, lang: Language, where: str = "") -> forms.SimilarItems:
+    """Items like one, of those that ``where`` holds of. ``note`` says what is missing where there are none. Raises
+    ``item.unknown`` or ``where.wrong``."""
     state = service.current()
-    found = find.similar(state.catalogue, state.behaviour, service.row(state, item), by, n)
+    found = find.similar(state.catalogue, state.behaviour, service.row(state, item), by, n, here(state, where))
     answers = Answers(state.catalogue, lang)
     items = tuple(
         forms.Similar(**answers.brief_fields(int(row)), score=round(float(score), 4), by=name)
@@ -42,11 +74,11 @@ def similar(service: Service, item: str, by: str, n: int, lang: Language) -> for
     return forms.SimilarItems(item=item, by=by, items=items, note=words.said(missing, lang) if missing else None)
 
 
-def search(service: Service, query: str, n: int, lang: Language) -> forms.Hits:
-    """What a few words mean; ``note`` says so where only words were compared."""
+def search(service: Service, query: str, n: int, lang: Language, where: str = "") -> forms.Hits:
+    """What a few words mean, of the items that ``where`` holds of; ``note`` says so where only words were compared."""
     state = service.current()
     vector = service.reader.encode(query)
-    found = find.search(state.catalogue, state.words, query, vector, n)
+    found = find.search(state.catalogue, state.words, query, vector, n, here(state, where))
     answers = Answers(state.catalogue, lang)
     hits = tuple(
         forms.Hit(**answers.brief_fields(int(row)), score=round(float(score), 4), matched=name)

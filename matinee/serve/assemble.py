@@ -1,8 +1,9 @@
-"""Which stages make up the recommender of this library: one with a release, one before any training."""
+"""From a catalogue, counts and a release to recommenders: one a scenario, with a release or before any training."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,16 +12,21 @@ import numpy as np
 from matinee.errors import MatineeError
 from matinee.models.blend import Blend
 from matinee.models.content import ContentModel
+from matinee.pipeline import filters as f
+from matinee.pipeline.adjust import Adjusted
 from matinee.pipeline.catalogue import Catalogue
+from matinee.pipeline.dpp import DPP
 from matinee.pipeline.experts import Grown
-from matinee.pipeline.filters import Alive, Excluded, Hidden, InCategories, InCollection, Out, Seen
+from matinee.pipeline.explore import Explorer
+from matinee.pipeline.onward import Again, Continue, Next, OnAir, OnwardFirst, OnwardReasons
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.reasons import FromExperts
-from matinee.pipeline.recommender import Recommender
+from matinee.pipeline.recommender import Reasoner, Recommender
+from matinee.pipeline.scenarios import SCENARIOS, Scenario, scenario
 from matinee.pipeline.scorers import ByHistory
-from matinee.pipeline.selectors import MMR
+from matinee.pipeline.selectors import MMR, Capped
 from matinee.pipeline.sources import Everything, Nearest, New, Popular, Starter
-from matinee.protocols import Model, Store
+from matinee.protocols import Filter, Log, Model, Scorer, Selector, Source, Store
 from matinee.release import Release, load_release
 from matinee.serve.find import Words
 from matinee.settings import Library, Serving
@@ -28,36 +34,83 @@ from matinee.settings import Library, Serving
 log = logging.getLogger("matinee.serve")
 TOGETHER = ("item_knn", "ease", "transitions")  # experts that say what is watched by the same people
 
+Trends = Mapping[float, Popularity]  # what is watched, by half-life in seconds
 
-@dataclass(frozen=True)
+
+def no_trends() -> Trends:
+    return {s.trend: Popularity(np.zeros(0), np.zeros(0), half_life=s.trend) for s in SCENARIOS.values()}
+
+
+def counted(trends: Trends, log_: Log, size: int) -> Trends:
+    return {half: popularity.with_log(log_).grown(size) for half, popularity in trends.items()}
+
+
+@dataclass(frozen=True, eq=False)
 class State:
-    """All that a request reads, swapped whole: the recommender is made of exactly this catalogue and this release."""
+    """All that a request reads, swapped whole: its recommenders are made of exactly this catalogue and this release."""
 
     catalogue: Catalogue
-    popularity: Popularity
-    recommender: Recommender
-    release: str = ""
-    behaviour: tuple[Model, ...] = ()  # the models that learnt from what people did together
+    trends: Trends
+    serving: Serving
     trained: Release | None = None
+
+    @property
+    def release(self) -> str:
+        return self.trained.digest if self.trained else ""
+
+    @property
+    def popularity(self) -> Popularity:
+        return self.trends[SCENARIOS["home"].trend]
+
+    @property
+    def recommender(self) -> Recommender:
+        return self.recommender_for("home")
+
+    def recommender_for(self, name: str, *, repeat: bool = False) -> Recommender:
+        """The recommender of a scenario, made when it is first asked for; with ``repeat`` what was seen may come again.
+        Raises ``scenario.unknown``."""
+        if (made := self._recommenders.get((name, repeat))) is None:
+            made = self._recommenders[name, repeat] = build(self, scenario(name), repeat)
+        return made
+
+    @cached_property
+    def _recommenders(self) -> dict[tuple[str, bool], Recommender]:
+        return {}
+
+    @cached_property
+    def experts(self) -> tuple[tuple[Model, ...], tuple[float, ...]]:
+        """The experts and their weights: those of the release, or content and popularity, taste going first."""
+        nearest = Nearest(self.catalogue)
+        if self.trained is None:
+            return (nearest, Popular(self.catalogue, self.popularity)), (0.7, 0.3)
+        models = self.trained.models.items()
+        experts = tuple(Grown(m, nearest) if isinstance(m, ContentModel) else m for _, m in models)
+        return experts, tuple(float(self.trained.weights[name]) for name, _ in models)
+
+    @cached_property
+    def behaviour(self) -> tuple[Model, ...]:
+        """The experts with a voice that learnt from what people did together."""
+        return tuple(e for e, w in zip(*self.experts, strict=True) if w > 0 and e.name in TOGETHER)
 
     @cached_property
     def words(self) -> Words:
         return Words.of(self.catalogue)
 
-    def over(self, catalogue: Catalogue, popularity: Popularity, serving: Serving) -> State:
-        """The same release over a changed catalogue or newer counts."""
-        return made(catalogue, popularity.grown(catalogue.size), serving, self.trained)
+    def over(self, catalogue: Catalogue) -> State:
+        """The same release over a changed catalogue."""
+        trends = {half: popularity.grown(catalogue.size) for half, popularity in self.trends.items()}
+        return State(catalogue, trends, self.serving, self.trained)
 
-
-def assembled(
-    library: Library, store: Store, catalogue: Catalogue, popularity: Popularity, old: Release | None
-) -> State:
-    """The state of a library: with the release in force, or without one. A release that cannot be read is said in the
-    log, and the one before it goes on serving."""
-    return made(catalogue, popularity.grown(catalogue.size), library.settings.serving, in_force(library, store, old))
+    def recounted(self, log_: Log) -> State:
+        """The same with newer counts."""
+        state = State(self.catalogue, counted(self.trends, log_, self.catalogue.size), self.serving, self.trained)
+        if "words" in self.__dict__:
+            state.__dict__["words"] = self.words
+        return state
 
 
 def in_force(library: Library, store: Store, old: Release | None) -> Release | None:
+    """The release to serve, or None. One that cannot be read is said in the log; the one before it goes on serving."""
     named = store.release()
     if named is None or (old is not None and old.digest == named[0]):
         return None if named is None else old
@@ -68,49 +121,68 @@ def in_force(library: Library, store: Store, old: Release | None) -> Release | N
         return old
 
 
-def made(catalogue: Catalogue, popularity: Popularity, serving: Serving, trained: Release | None) -> State:
-    if trained is None:
-        return State(catalogue, popularity, untrained(catalogue, popularity, serving))
-    nearest, popular = Nearest(catalogue), Popular(catalogue, popularity)
+def build(state: State, plan: Scenario, repeat: bool = False) -> Recommender:
+    """The recommender of a row of the scenario table."""
+    catalogue, serving, popularity = state.catalogue, state.serving, state.trends[plan.trend]
+    experts, weights = state.experts
+    blend = Blend(experts, np.asarray(weights, np.float32))
     starter = Starter(catalogue, popularity)
-    experts: tuple[Model, ...] = tuple(
-        Grown(model, nearest) if isinstance(model, ContentModel) else model for model in trained.models.values()
-    )
-    weights = np.array([trained.weights[name] for name in trained.models], np.float32)
-    blend = Blend(experts, weights)
-    voiced = tuple(e for e, w in zip(experts, weights, strict=True) if w > 0)
-    seeking = voiced if any(isinstance(e, Grown) for e in voiced) else (*voiced, nearest)
-    recommender = Recommender(
-        sources=(*seeking, popular, starter, New(catalogue), Everything(catalogue)),
-        filters=filters(catalogue),
-        scorer=ByHistory(blend, starter),
-        selector=MMR(catalogue, serving.diversity),
-        reasoner=FromExperts(catalogue, popularity, blend),
-        release=trained.digest,
-        pool=serving.pool,
-    )
-    behaviour = tuple(e for e in voiced if e.name in TOGETHER)
-    return State(catalogue, popularity, recommender, trained.digest, behaviour, trained)
-
-
-def untrained(catalogue: Catalogue, popularity: Popularity, serving: Serving) -> Recommender:
-    """Content, popularity and a varied start: what a library offers before its first training."""
-    nearest, popular = Nearest(catalogue), Popular(catalogue, popularity)
-    starter = Starter(catalogue, popularity)
-    mix = Blend((nearest, popular), np.array([0.7, 0.3], np.float32))  # taste goes first
+    goes_on: dict[str, Continue | Next] = {"continue": Continue(catalogue), "next": Next(catalogue)}
+    onward = tuple(source for name, source in goes_on.items() if name in plan.sources)
+    scorer: Scorer = ByHistory(blend, starter)
+    reasoner: Reasoner = FromExperts(catalogue, popularity, blend)
+    if onward:
+        scorer, reasoner = OnwardFirst(scorer, onward), OnwardReasons(reasoner, catalogue, onward)
     return Recommender(
-        sources=(nearest, popular, starter, New(catalogue), Everything(catalogue)),
-        filters=filters(catalogue),
-        scorer=ByHistory(mix, starter),
-        selector=MMR(catalogue, serving.diversity),
-        reasoner=FromExperts(catalogue, popularity, mix),
+        sources=sources(state, plan, popularity),
+        filters=filters(catalogue, plan, repeat),
+        scorer=Adjusted(scorer, catalogue, popularity, plan.novelty),
+        selector=selector(catalogue, plan, serving),
+        reasoner=reasoner,
+        explorer=Explorer(plan.exploration),
+        release=state.release,
         pool=serving.pool,
     )
 
 
-def filters(
-    catalogue: Catalogue,
-) -> tuple[Alive, Out, Seen, Hidden, InCollection, InCategories, Excluded]:
+def sources(state: State, plan: Scenario, popularity: Popularity) -> tuple[Source, ...]:
+    """The experts that have a voice, content, and what the scenario names beside them."""
+    catalogue = state.catalogue
+    named: dict[str, Source] = {
+        "popular": Popular(catalogue, popularity),
+        "starter": Starter(catalogue, popularity),
+        "new": New(catalogue),
+        "continue": Continue(catalogue),
+        "next": Next(catalogue),
+        "again": Again(catalogue),
+        "on_air": OnAir(catalogue),
+    }
+    voiced = [e for e, w in zip(*state.experts, strict=True) if w > 0 and not e.name.startswith("popular")]
+    nearest = () if any(isinstance(e, Grown | Nearest) for e in voiced) else (Nearest(catalogue),)
+    return (*voiced, *nearest, *(named[name] for name in plan.sources), Everything(catalogue))
+
+
+def filters(catalogue: Catalogue, plan: Scenario, repeat: bool) -> tuple[Filter, ...]:
+    seen: dict[str, tuple[Filter, ...]] = {
+        "watched": (f.Seen(),), "finished": (f.Unfinished(),), "lately": (f.Rested(),), "nothing": (),
+    }  # fmt: skip
     return (
-        Alive(catalogue), Out(catalogue), Seen(), Hidden(), InCollection(catalogue), InCategories(catalogue), Excluded()
-    )  # fmt: skip
+        f.Alive(catalogue),
+        f.Out(catalogue),
+        *(() if repeat else seen[plan.seen]),
+        f.Hidden(),
+        f.InCollection(catalogue),
+        f.InCategories(catalogue),
+        f.Where(catalogue),
+        f.Excluded(),
+        f.Shown(),
+        *((f.LiveNow(catalogue),) if plan.live else ()),
+    )
+
+
+def selector(catalogue: Catalogue, plan: Scenario, serving: Serving) -> Selector:
+    diversity = serving.diversity if plan.diversity is None else plan.diversity
+    inner: Selector = DPP(catalogue, diversity) if plan.selector == "dpp" else MMR(catalogue, diversity)
+    if not (plan.per_creator or plan.per_category):
+        return inner
+    return Capped(inner, catalogue, plan.per_creator, plan.per_category)

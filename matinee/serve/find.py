@@ -30,9 +30,12 @@ class Found:
     by: tuple[str, ...]
 
 
-def similar(catalogue: Catalogue, behaviour: Sequence[Model], row: int, by: str, n: int) -> Found:
-    """The n items most like one, by ``all``, ``text``, ``picture``, ``sound`` or ``behaviour``. O(size dim)."""
-    rows = np.flatnonzero(catalogue.alive).astype(np.int64)
+def similar(
+    catalogue: Catalogue, behaviour: Sequence[Model], row: int, by: str, n: int, among: Ints | None = None
+) -> Found:  # fmt: skip
+    """The n items most like one, by ``all``, ``text``, ``picture``, ``sound`` or ``behaviour``, among all that are
+    alive or the rows given. O(size dim)."""
+    rows = np.flatnonzero(catalogue.alive).astype(np.int64) if among is None else among
     rows = rows[rows != row]
     likeness: dict[str, Floats] = {}
     for name, space in BY.items():
@@ -115,10 +118,12 @@ class Words:
         return score
 
 
-def search(catalogue: Catalogue, words: Words, query: str, vector: Floats | None, n: int) -> Found:
+def search(
+    catalogue: Catalogue, words: Words, query: str, vector: Floats | None, n: int, among: Ints | None = None
+) -> Found:  # fmt: skip
     """Items that a text means: cosines of its vector to what items say, show and sound like, and words in common.
 
-    ``vector`` None compares words alone. O(size dim + size words).
+    ``vector`` None compares words alone; ``among`` None looks at all that are alive. O(size dim + size words).
     """
     lexical = words.match(query)
     score, by = lexical.copy(), np.where(lexical > 0, 0, -1)
@@ -134,6 +139,8 @@ def search(catalogue: Catalogue, words: Words, query: str, vector: Floats | None
             by = np.where((meant > best) & (meant > lexical), i, by)
             best = np.maximum(best, meant)
         score = score + best
+    if among is not None:
+        score = np.where(np.isin(words.rows, among), score, 0)
     score = np.where(score > 0, score, np.nan).astype(np.float32)
     place = dict(zip(words.rows.tolist(), by.tolist(), strict=True))
     items, top = top_of(words.rows, score, n)

@@ -34,16 +34,18 @@ class Why(msgspec.Struct, kw_only=True):
 
 
 class Recommended(Brief, kw_only=True):
-    """``score`` is null where no expert had an opinion."""
+    """``score`` is null where no expert had an opinion; ``propensity`` is the chance that this item stood here."""
 
     score: float | None
     source: str
     reasons: tuple[Why, ...]
     position: int
+    propensity: float = 1.0
 
 
 class Recommendations(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """``note`` says why there are fewer items than asked for."""
+    """``note`` says why there are fewer items than asked for. ``next`` is the token of the next page. ``fallback``
+    names the steps that were taken because nothing was left: seen, category."""
 
     slate: str
     user: str
@@ -51,12 +53,30 @@ class Recommendations(msgspec.Struct, kw_only=True, omit_defaults=True):
     items: tuple[Recommended, ...]
     dropped: dict[str, int]
     ms: dict[str, float]
+    scenario: str = "home"
     note: str | None = None
+    next: str | None = None
+    fallback: tuple[str, ...] = ()
 
 
 class Similar(Brief, kw_only=True):
     score: float
     by: str
+
+
+class ScenarioForm(msgspec.Struct, kw_only=True):
+    """A row of the scenario table: what it is for, and what a good slate is measured by."""
+
+    scenario: str
+    about: str
+    objective: str
+    seen: str
+    sources: tuple[str, ...]
+    exploration: float
+
+
+class Scenarios(msgspec.Struct, kw_only=True):
+    scenarios: tuple[ScenarioForm, ...]
 
 
 class SimilarItems(msgspec.Struct, kw_only=True, omit_defaults=True):

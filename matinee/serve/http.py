@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -31,6 +32,8 @@ Many = Annotated[int, Parameter(ge=1, le=200, description="How many.")]
 Events = Annotated[int, Parameter(ge=1, le=1000, description="How many.")]
 Share = Annotated[float | None, Parameter(ge=0, le=1, description="0: relevance alone; 1: as varied as can be.")]
 Names = Annotated[list[str] | None, Parameter(description="May be given several times.")]
+Boosts = Annotated[list[str] | None, Parameter(description='Deviations to add where a filter holds: 2:"jazz" in tags')]
+Where = Annotated[str, Parameter(max_length=2000, description='A filter: duration < 600 and "jazz" in tags')]
 Lang = Annotated[str | None, Parameter(description="en or zh; otherwise Accept-Language decides.")]
 Words_ = Annotated[str, Parameter(min_length=1, max_length=500, description="In Chinese or English.")]
 AnyRequest = Request[Any, Any, AppState]
@@ -71,11 +74,41 @@ async def post_events(request: AnyRequest) -> forms.Accepted:
 @get("/users/{user:str}/recommendations", sync_to_thread=True)
 def recommendations(
     request: AnyRequest, user: str, n: Many = 20, collection: str = "", category: Names = None,
-    diversity: Share = None, exclude: Names = None, lang: Lang = None,
+    diversity: Share = None, exclude: Names = None, where: Where = "", scenario: str = "home", novelty: Share = None,
+    exploration: Share = None, boost: Boosts = None, page: str = "", seed: int | None = None, lang: Lang = None,
 ) -> forms.Recommendations:  # fmt: skip
     """A slate for a user, best first, with the reasons of every item. An unknown user gets a varied start."""
-    ask = Ask(collection, tuple(category or ()), tuple(exclude or ()), diversity)
+    ask = Ask(
+        collection=collection, categories=tuple(category or ()), exclude=tuple(exclude or ()), diversity=diversity,
+        where=where, scenario=scenario, novelty=novelty, exploration=exploration, boost=boosts(boost), page=page,
+        seed=seed,
+    )  # fmt: skip
     return asking.recommendations(service_of(request), segment(user), n, ask, lang_of(request))
+
+
+def boosts(given: list[str] | None) -> tuple[tuple[str, float], ...]:
+    """``2:"jazz" in tags`` is two deviations more for jazz. Raises ``boost.wrong``."""
+    found = []
+    for text in given or ():
+        strength, _, where = text.partition(":")
+        try:
+            value = float(strength)
+        except ValueError:
+            value = math.nan
+        if not -10 <= value <= 10 or not where.strip():
+            raise MatineeError(
+                "boost.wrong",
+                'A boost is a number from -10 to 10, a colon and a filter: 2:"jazz" in tags',
+                'boost 的格式为 -10 到 10 的数字、冒号和筛选条件：2:"jazz" in tags',
+            )
+        found.append((where, value))
+    return tuple(found)
+
+
+@get("/scenarios", sync_to_thread=False)
+def scenarios(request: AnyRequest, lang: Lang = None) -> forms.Scenarios:
+    """The kinds of places that can be asked for with ``scenario=``."""
+    return asking.scenarios(lang_of(request))
 
 
 @get("/users/{user:str}/rows", sync_to_thread=True)
@@ -147,16 +180,17 @@ def delete_item(request: AnyRequest, item: str) -> None:
 @get("/items/{item:str}/similar", sync_to_thread=True)
 def similar(
     request: AnyRequest, item: str, n: Many = 20,
-    by: Annotated[str, Parameter(pattern="^(all|text|picture|sound|behaviour)$")] = "all", lang: Lang = None,
+    by: Annotated[str, Parameter(pattern="^(all|text|picture|sound|behaviour)$")] = "all", where: Where = "",
+    lang: Lang = None,
 ) -> forms.SimilarItems:  # fmt: skip
     """Items like this one: by what they say, show, sound like, or by who watched them."""
-    return asking.similar(service_of(request), segment(item), by, n, lang_of(request))
+    return asking.similar(service_of(request), segment(item), by, n, lang_of(request), where)
 
 
 @get("/search", sync_to_thread=True)
-def search(request: AnyRequest, q: Words_, n: Many = 20, lang: Lang = None) -> forms.Hits:
+def search(request: AnyRequest, q: Words_, n: Many = 20, where: Where = "", lang: Lang = None) -> forms.Hits:
     """Find by meaning: what items say, show and sound like, in Chinese or English, and by their words."""
-    return asking.search(service_of(request), q, n, lang_of(request))
+    return asking.search(service_of(request), q, n, lang_of(request), where)
 
 
 @get("/collections", sync_to_thread=True)
@@ -206,8 +240,8 @@ def asset(asset: str) -> Response[bytes]:
 
 
 HANDLERS: Sequence[Any] = (
-    post_events, recommendations, user_rows, user_events, users, get_item, put_item, delete_item, similar, search,
-    collections, health, cover, media,
+    post_events, recommendations, scenarios, user_rows, user_events, users, get_item, put_item, delete_item, similar,
+    search, collections, health, cover, media,
 )  # fmt: skip
 
 

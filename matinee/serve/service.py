@@ -18,9 +18,10 @@ from matinee.data.interactions import history_from_log
 from matinee.errors import MatineeError
 from matinee.pipeline import catalogue as catalogues
 from matinee.pipeline.catalogue import Catalogue
-from matinee.pipeline.popularity import Popularity
 from matinee.protocols import Appended, Store
-from matinee.serve.assemble import State, assembled
+from matinee.serve import paging
+from matinee.serve.assemble import State, counted, in_force, no_trends
+from matinee.serve.chances import Chances
 from matinee.serve.intake import Batch
 from matinee.serve.reading import Reader
 from matinee.settings import Library
@@ -31,19 +32,38 @@ INLINE = 0.05  # seconds: a refresh that takes less is done by the request that 
 REST = 4.0  # a slow refresh is followed by this many times its duration of peace
 COUNTED_EVERY = 1.0  # seconds between counts of popularity
 REMEMBERED = 2000  # events read for what was seen and hidden
-SAYS_NOTHING = (EVENT_KINDS.index("impression"), EVENT_KINDS.index("search"))
+IMPRESSION, SEARCH = EVENT_KINDS.index("impression"), EVENT_KINDS.index("search")
+GLANCES = 300  # impressions that a request looks back on
 
 Change = Callable[[Catalogue], Catalogue]
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a request narrows and turns, in public ids."""
+    """What a request narrows and turns, in public ids. ``page``: the token of the page before."""
 
     collection: str = ""
     categories: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     diversity: float | None = None
+    where: str = ""
+    scenario: str = "home"
+    novelty: float | None = None
+    exploration: float | None = None
+    boost: tuple[tuple[str, float], ...] = ()
+    page: str = ""
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A slate, the state that made it, and the steps back that were taken because nothing was left: ``seen`` (what was
+    seen may come again), ``category`` (the categories were dropped)."""
+
+    slate: Slate
+    state: State
+    query: Query
+    fallback: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -66,9 +86,11 @@ class Service:
         self._lock = threading.Lock()  # held for swaps, never while reading the store at length
         self._refreshing = Refreshing()
         self._files: Mapping[str, str] = {}
+        self.chances = Chances(library.path / "slates.jsonl")
         started = time.monotonic()
-        popularity = Popularity.empty().with_log(store.log())
-        self.state = self._made(catalogues.build(store), popularity)
+        catalogue = catalogues.build(store)
+        trends = counted(no_trends(), store.log(), catalogue.size)
+        self.state = State(catalogue, trends, library.settings.serving, in_force(library, store, None))
         self._refreshing.took = time.monotonic() - started
         self._refreshing.ended = self._refreshing.counted = time.monotonic()
 
@@ -102,11 +124,11 @@ class Service:
         book, started = self._refreshing, time.monotonic()
         try:
             fresh = catalogues.build(self.store)
-            state = self._made(fresh, self.state.popularity)
+            trained = in_force(self.library, self.store, self.state.trained)
             with self._lock:
                 for change in book.changes:  # made by this server while the store was being read
-                    state = state.over(change(state.catalogue), state.popularity, self.library.settings.serving)
-                self.state = state
+                    fresh = change(fresh)
+                self.state = replace(self.state, trained=trained).over(fresh)
         except MatineeError as error:
             log.error("refresh: %s", error)  # the former state goes on serving
         finally:
@@ -114,23 +136,17 @@ class Service:
                 book.ended = time.monotonic()
                 book.took, book.running = book.ended - started, False
 
-    def _made(self, catalogue: Catalogue, popularity: Popularity) -> State:
-        trained = self.state.trained if hasattr(self, "state") else None
-        return assembled(self.library, self.store, catalogue, popularity, trained)
-
     def _count(self) -> None:
         news = self.store.log(self.state.popularity.sequence)
         if len(news.sequence):
             with self._lock:
-                popularity = self.state.popularity.with_log(news)
-                self.state = self.state.over(self.state.catalogue, popularity, self.library.settings.serving)
+                self.state = self.state.recounted(news)
 
     def _change(self, change: Change) -> None:
         with self._lock:
             if self._refreshing.running:
                 self._refreshing.changes.append(change)
-            state = self.state
-            self.state = state.over(change(state.catalogue), state.popularity, self.library.settings.serving)
+            self.state = self.state.over(change(self.state.catalogue))
 
     # ---- requests
 
@@ -139,32 +155,60 @@ class Service:
         hides nothing that was done."""
         history, now = self.history(user)
         excluded = tuple(row for row in map(state.catalogue.row, ask.exclude) if row >= 0)
-        limits = Limits(collection=ask.collection, categories=ask.categories, exclude=excluded)
-        return Query(now, n, user, history, "home", limits, Controls(diversity=ask.diversity))
+        limits = Limits(
+            collection=ask.collection, categories=ask.categories, exclude=excluded, where=ask.where,
+            shown=paging.rows_of(ask.page),
+        )  # fmt: skip
+        controls = Controls(
+            diversity=ask.diversity, novelty=ask.novelty, exploration=ask.exploration, boost=ask.boost, seed=ask.seed
+        )  # fmt: skip
+        return Query(now, n, user, history, ask.scenario, limits, controls)
 
     def history(self, user: str | None) -> tuple[History, float]:
         """What the user did, and now. The last ``serving.history`` events that say something count for the taste; older
-        ones stay with strength 0, for what was seen or hidden long ago must not come back. Impressions and searches,
-        which name no taste and would push everything else out, are left out."""
+        ones stay with strength 0, for what was seen or hidden long ago must not come back. Of the impressions the last
+        ``GLANCES`` stay, which say nothing of a taste."""
         now = time.time()
         if user is None:
             return History.empty(), now
         whole = history_from_log(self.store.history(user, REMEMBERED, np.inf))
         if len(whole):
             now = max(now, float(np.nextafter(whole.at[-1], np.inf)))
-        kept = ~np.isin(whole.kinds, SAYS_NOTHING)
+        glances = whole.kinds == IMPRESSION
+        kept = (~glances | (np.cumsum(glances[::-1])[::-1] <= GLANCES)) & (whole.kinds != SEARCH)
         items, at, strength, kinds = whole.items[kept], whole.at[kept], whole.strength[kept], whole.kinds[kept]
         old = np.cumsum((strength != 0)[::-1])[::-1] > self.library.settings.serving.history
         return History(items, at, np.where(old, 0, strength).astype(np.float32), kinds), now
 
     def recommend(self, user: str | None, n: int, ask: Ask) -> tuple[Slate, State]:
         """The slate and the state that made it."""
+        answered = self.answer(user, n, ask)
+        return answered.slate, answered.state
+
+    def answer(self, user: str | None, n: int, ask: Ask) -> Answered:
+        """The slate of a user now. Where nothing is left, first what was seen may come again, then the categories are
+        dropped; other limits are never loosened, nor does anything hidden come back. Raises ``scenario.unknown``,
+        ``where.wrong`` or ``page.wrong``."""
         started = time.perf_counter()
         state = self.current()
         query = self.query(user, n, ask, state)
         read = (time.perf_counter() - started) * 1000
-        slate = self.still_there(state.recommender.recommend(query), state)
-        return replace(slate, ms={"history": read, **slate.ms}), state
+        slate = self.still_there(state.recommender_for(ask.scenario).recommend(query), state)
+        taken: tuple[str, ...] = ()
+        steps = [("seen", query)]
+        if ask.categories:
+            free = {name: getattr(query.limits, name) for name in query.limits.__struct_fields__}
+            steps.append(("category", replace(query, limits=Limits(**{**free, "categories": ()}))))
+        for step, loosened in steps:
+            if len(slate.items) or not len(state.catalogue):
+                break
+            taken = (*taken, step)
+            again = state.recommender_for(ask.scenario, repeat=True).recommend(loosened)
+            slate = self.still_there(again, state)
+        slate = replace(slate, ms={"history": read, **slate.ms})
+        if slate.propensities.min(initial=1.0) < 1.0:
+            self.chances.write(slate, ask.scenario, [state.catalogue.item(int(row)).id for row in slate.items])
+        return Answered(slate, state, query, taken if len(slate.items) else ())
 
     def still_there(self, slate: Slate, state: State) -> Slate:
         """The slate without what was deleted elsewhere since the catalogue was read; a no-op when nothing changed."""

@@ -17,6 +17,8 @@ BECAUSE = {
     "popular": ("Watched by many", "很多人看过"),
     "popular now": ("Popular right now", "近期热门"),
     "new": ("New here", "新上架"),
+    "continue": ("You were watching this", "你正在看"),
+    "next": ("Next in {detail}", "《{detail}》的下一集"),
     "explore": ("Something different to try", "换个口味试试"),
 }
 ROWS = {
@@ -33,6 +35,14 @@ EMPTY = {
     "nothing": (
         "Nothing is left to recommend: the limits of this request and what was already seen leave no item.",
         "没有可推荐的内容：请求的限制和已看过的内容排除了所有条目。",
+    ),
+    "seen": (
+        "Everything that fits was seen already, so it may come again.",
+        "符合条件的都看过了，所以重新推荐。",
+    ),
+    "category": (
+        "Nothing is left in these categories, so others were looked at.",
+        "这些类别中已没有内容，因此推荐了其他类别。",
     ),
     "few": (
         "Fewer items than asked for are left after the filters.",

@@ -7,11 +7,27 @@ from dataclasses import replace
 import numpy as np
 
 from matinee.pipeline import sources
+from matinee.pipeline.adjust import Adjusted
 from matinee.pipeline.catalogue import Catalogue, Shelf, of_items
-from matinee.pipeline.filters import Alive, Excluded, Hidden, InCategories, InCollection, Out, Seen
+from matinee.pipeline.dpp import DPP
+from matinee.pipeline.filters import (
+    Alive,
+    Excluded,
+    Hidden,
+    InCategories,
+    InCollection,
+    LiveNow,
+    Out,
+    Rested,
+    Seen,
+    Shown,
+    Unfinished,
+    Where,
+)  # fmt: skip
+from matinee.pipeline.onward import Again, Continue, Next, OnAir, OnwardFirst
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.scorers import ByHistory
-from matinee.pipeline.selectors import MMR, Top
+from matinee.pipeline.selectors import MMR, Capped, Top
 from matinee.protocols import Filter, Scorer, Selector, Source
 from matinee.types import EVENT_KINDS, Candidates, Controls, Floats, History, Ints, Item, Limits, Query, Space
 
@@ -31,6 +47,10 @@ def library() -> Catalogue:
             released=NOW + 10 if r == 6 else None,
             expires=NOW - 10 if r == 7 else None,
             duration=60.0 * r,
+            creators=(f"maker {r % 4}",),
+            series="saga" if r in (8, 11, 14) else None,
+            episode=r,
+            properties={"live_from": NOW - r, "live_until": NOW + 10 - r} if r % 4 == 0 else {},
         )
         for r in range(24)
     ]
@@ -78,6 +98,13 @@ def queries() -> dict[str, Query]:
         "jazz": Query(NOW, history=history(1), limits=Limits(categories=("jazz",))),
         "nowhere": Query(NOW, limits=Limits(collection="none")),
         "without": Query(NOW, limits=Limits(exclude=(0, 1, 2))),
+        "short": Query(NOW, history=history(0), limits=Limits(where="duration < 600")),
+        "second page": Query(NOW, history=history(0), limits=Limits(shown=(3, 9, 15))),
+        "turned": Query(
+            NOW, history=history(0, 3), controls=Controls(novelty=0.5, boost=(('"war" in categories', 2.0),), seed=1)
+        ),
+        "series": Query(NOW, history=history(8, 2, kind="finish")),
+        "glances": Query(NOW, history=history(4, 4, 4, 1, kind="impression", strength=0.0)),
         "varied": Query(NOW, history=history(0), controls=Controls(diversity=0.9)),
     }
 
@@ -100,21 +127,53 @@ def all_sources() -> list[Source]:
     c, p = library(), popularity()
     return [
         sources.Nearest(c), sources.Popular(c, p), sources.New(c), sources.Starter(c, p), sources.Everything(c),
-        sources.Starter(c, Popularity.empty(24)),
+        sources.Starter(c, Popularity.empty(24)), Continue(c), Next(c), Again(c), OnAir(c),
     ]  # fmt: skip
 
 
 def all_filters() -> list[Filter]:
     c = library()
-    return [Alive(c), Out(c), Seen(), Hidden(), InCollection(c), InCategories(c), Excluded()]
+    return [
+        Alive(c),
+        Out(c),
+        Seen(),
+        Hidden(),
+        InCollection(c),
+        InCategories(c),
+        Excluded(),
+        Where(c),
+        Shown(),
+        Rested(),
+        Unfinished(),
+        LiveNow(c),
+    ]
 
 
 def all_scorers() -> list[Scorer]:
     c, p = library(), popularity()
     nearest, popular, starter = sources.Nearest(c), sources.Popular(c, p), sources.Starter(c, p)
-    return [nearest, popular, starter, sources.New(c), ByHistory(nearest, starter)]
+    cold = ByHistory(nearest, starter)
+    onward = OnwardFirst(cold, (Continue(c), Next(c)))
+    return [nearest, popular, starter, sources.New(c), cold, onward]
+
+
+def adjusted() -> Adjusted:
+    """Not among ``all_scorers``: a move is measured in deviations of the pool, so a score holds within one pool."""
+    c, p = library(), popularity()
+    return Adjusted(sources.Popular(c, p), c, p)
 
 
 def all_selectors() -> list[Selector]:
     c = library()
-    return [Top(), MMR(c, 0.0), MMR(c, 0.3), MMR(c, 1.0), MMR(of_items([None] * 24), 0.5)]
+    return [
+        Top(),
+        MMR(c, 0.0),
+        MMR(c, 0.3),
+        MMR(c, 1.0),
+        MMR(of_items([None] * 24), 0.5),
+        DPP(c, 0.0),
+        DPP(c, 0.5),
+        DPP(c, 1.0),
+        Capped(MMR(c), c, 1, 2),
+        Capped(DPP(c), c, per_category=1),
+    ]

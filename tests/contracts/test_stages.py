@@ -10,11 +10,14 @@ import pytest
 
 from matinee.errors import MatineeError
 from matinee.pipeline import recommender as checks
+from matinee.pipeline.dpp import DPP, greedy
+from matinee.pipeline.explore import Explorer
 from matinee.pipeline.filters import Hidden, InCategories, InCollection, Out, Seen
+from matinee.pipeline.onward import Continue, Next
 from matinee.pipeline.recommender import Recommender
-from matinee.pipeline.selectors import Top
+from matinee.pipeline.selectors import MMR, Capped, Top
 from matinee.pipeline.sources import Nearest, Popular, Starter
-from matinee.types import Candidates, Query
+from matinee.types import Candidates, Controls, Limits, Query
 from tests.contracts import stages
 
 QUERIES = stages.queries()
@@ -167,3 +170,103 @@ def test_filters_never_score_and_their_order_cannot_matter() -> None:
     back = replace(good(), filters=filters[::-1]).recommend(query)
     assert there.items.tolist() == back.items.tolist()
     assert sum(there.dropped.values()) == sum(back.dropped.values())
+
+
+def test_what_goes_on_comes_next() -> None:
+    c = stages.library()
+    after_8 = Next(c).retrieve(QUERIES["series"], 5).items
+    assert after_8.tolist() == [11]
+    begun = Query(stages.NOW, history=stages.history(1, 4, kind="play", strength=0.2))
+    assert Continue(c).retrieve(begun, 5).items.tolist() == [4, 1]
+    assert not len(Continue(c).retrieve(QUERIES["series"], 5).items)
+
+
+def test_caps() -> None:
+    c = stages.library()
+    pool = stages.pool(*(r for r in range(20) if r != 5)).with_score(np.linspace(1, 0, 19, dtype=np.float32))
+    one = Capped(Top(), c, per_creator=1).select(QUERIES["nobody"], pool, 4)
+    assert len({c.creator[pool.items[i]] for i in one}) == 4
+    assert one[0] == 0
+    plain = Top().select(QUERIES["nobody"], pool, 4)
+    assert one.tolist() == plain.tolist()  # rows 0..3 are of four makers: nothing to cap
+    two = Capped(Top(), c, per_category=1).select(QUERIES["nobody"], pool, 6)
+    assert len({c.rarest[pool.items[i]] for i in two[:3]}) == 3
+    assert len(two) == 6  # what is over the cap fills up, it is not lost
+
+
+def test_dpp_picks_the_best_pair_of_three() -> None:
+    """Two alike and one apart: the pair with the largest determinant, found by hand."""
+    alike = np.array([[1, 0.95, 0.1], [0.95, 1, 0.1], [0.1, 0.1, 1]], np.float32)
+    assert sorted(greedy(alike, np.array([1.0, 0.99, 0.8]), 2).tolist()) == [0, 2]
+    assert greedy(alike, np.array([1.0, 0.99, 0.01]), 2).tolist() == [0, 1]  # relevance can outweigh it
+    chance = np.random.default_rng(0)
+    vectors = stages.unit(chance.standard_normal((12, 5)))
+    kernel = (0.9 * vectors @ vectors.T).astype(np.float32)
+    np.fill_diagonal(kernel, 1)
+    quality = chance.random(12) + 0.5
+    whole = quality[:, None] * kernel * quality[None]
+    picked: list[int] = []
+    for _ in range(5):  # the same greedy by determinants, without the incremental factor
+        gains = [np.linalg.det(whole[np.ix_([*picked, j], [*picked, j])]) if j not in picked else -1 for j in range(12)]
+        picked.append(int(np.argmax(gains)))
+    assert greedy(kernel, quality, 5).tolist() == picked
+
+
+def test_diversity_spreads_a_slate() -> None:
+    c = stages.library()
+    c = replace(c, shelves={"text": c.shelves["text"]})
+    rows = [0, 3, 9, 12, 15, 18, 1, 2]
+    pool = stages.pool(*rows).with_score(np.linspace(1, 0.8, 8, dtype=np.float32))
+    for selector in (MMR(c, 0.7), DPP(c, 0.7)):
+        themes = pool.items[selector.select(QUERIES["nobody"], pool, 3)] % 3
+        assert len(set(themes.tolist())) >= 2, selector.name
+    assert set((pool.items[Top().select(QUERIES["nobody"], pool, 3)] % 3).tolist()) == {0}
+
+
+def test_controls_move_scores() -> None:
+    pool, adjusted = stages.pool(*range(0, 20, 4)), stages.adjusted()
+    plain = adjusted.scorer.score(QUERIES["nobody"], pool)
+    assert (adjusted.score(QUERIES["nobody"], pool) == plain).all()
+    boosted = adjusted.score(replace(QUERIES["nobody"], controls=Controls(boost=(("duration > 900", 3.0),))), pool)
+    assert (boosted[pool.items > 15] > plain[pool.items > 15]).all()
+    assert (boosted[pool.items < 15] == plain[pool.items < 15]).all()
+    novel = adjusted.score(replace(QUERIES["nobody"], controls=Controls(novelty=1.0)), pool)
+    assert (plain - novel)[0] > (plain - novel)[-1] > 0  # the most watched is held back most
+    shown = adjusted.score(QUERIES["glances"], pool)
+    assert shown[1] < plain[1]  # row 4 was shown thrice
+    assert shown[2] == plain[2]
+
+
+def test_exploration_knows_its_chances() -> None:
+    """The told propensities are the frequencies that are drawn."""
+    pool = stages.pool(*range(6)).with_score(np.linspace(1, 0.5, 6, dtype=np.float32))
+    order = np.arange(3, dtype=np.int64)
+    counts: dict[int, int] = {}
+    told: dict[int, float] = {}
+    rounds = 4000
+    for seed in range(rounds):
+        query = Query(stages.NOW, controls=Controls(exploration=0.4, seed=seed))
+        placed, propensities = Explorer().explore(query, pool, order)
+        assert placed[0] == 0
+        assert propensities[0] == 1
+        assert len(set(placed.tolist())) == 3
+        second = int(placed[1])
+        counts[second] = counts.get(second, 0) + 1
+        told[second] = float(propensities[1])
+    for item, count in counts.items():
+        assert abs(count / rounds - told[item]) < 0.03
+    assert abs(sum(told.values()) - 1) < 1e-6
+    still, certain = Explorer().explore(Query(stages.NOW), pool, order)
+    assert still.tolist() == order.tolist()
+    assert (certain == 1).all()
+
+
+def test_pages_never_repeat() -> None:
+    query = Query(stages.NOW, history=stages.history(0), limit=5)
+    recommender = replace(good(), filters=tuple(stages.all_filters()[:9]))
+    shown: list[int] = []
+    for _ in range(6):
+        page = recommender.recommend(replace(query, limits=Limits(shown=tuple(shown)))).items.tolist()
+        assert not set(page) & set(shown)
+        shown += page
+    assert len(shown) == len(set(shown)) > 5

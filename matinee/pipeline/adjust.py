@@ -1,0 +1,63 @@
+"""What the asker turns: scores moved by novelty, by boosts and by what was shown lately, in deviations of the pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from matinee.pipeline.catalogue import Catalogue
+from matinee.pipeline.popularity import Popularity
+from matinee.protocols import Scorer
+from matinee.types import EVENT_KINDS, Candidates, Doubles, Floats, Query
+
+IMPRESSION = EVENT_KINDS.index("impression")
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """``scorer``, moved by the controls of the request. Without any the scores are the scorer's own.
+
+    - ``novelty`` v: minus 2 v deviations times the item's popularity in [0, 1].
+    - ``boost`` (text, b): plus b deviations where the filter text holds of the item.
+    - ``rotation``: minus so many deviations times log2(1 + impressions of the last day), so that a list that was looked
+      at and passed over gives way; a visit later it looks otherwise.
+    """
+
+    scorer: Scorer
+    catalogue: Catalogue
+    popularity: Popularity
+    novelty: float = 0.0
+    rotation: float = 0.25
+    name: str = "adjusted"
+
+    def score(self, query: Query, candidates: Candidates) -> Floats:
+        score = self.scorer.score(query, candidates)
+        known = ~np.isnan(score)
+        if not known.any():
+            return score
+        deviation = float(score[known].std()) or 1.0
+        return np.asarray(score + deviation * self._moves(query, candidates), np.float32)
+
+    def _moves(self, query: Query, candidates: Candidates) -> Doubles:
+        """(n,) in deviations."""
+        moves = np.zeros(len(candidates))
+        novelty = self.novelty if query.controls.novelty is None else query.controls.novelty
+        if novelty:
+            moves -= 2 * novelty * np.nan_to_num(self.popularity.scores(candidates.items))
+        for text, strength in query.controls.boost:
+            moves += strength * self.catalogue.where(text)[candidates.items]
+        if self.rotation:
+            moves -= self.rotation * np.log2(1 + self._shown(query, candidates))
+        return moves
+
+    def _shown(self, query: Query, candidates: Candidates) -> Doubles:
+        """(n,) how often each was shown to the user within a day."""
+        history = query.history
+        lately = history.items[(history.kinds == IMPRESSION) & (history.at > query.now - DAY)]
+        rows, counts = np.unique(lately, return_counts=True)
+        if not len(rows):
+            return np.zeros(len(candidates))
+        at = np.minimum(np.searchsorted(rows, candidates.items), len(rows) - 1)
+        return np.where(rows[at] == candidates.items, counts[at], 0).astype(np.float64)
