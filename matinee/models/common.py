@@ -52,8 +52,9 @@ class Taste:
     weight: Floats
 
 
-def taste(history: History, n_items: int, power: float) -> Taste:
-    """What a history says, newest heaviest: weight = damped strength x (1 + rank)^-power, rank 0 being the newest item.
+def taste(history: History, n_items: int, power: float, decay: float = 1.0) -> Taste:
+    """What a history says, newest heaviest: weight = damped strength x (1 + rank)^-power x decay^rank, rank 0
+    being the newest item.
 
     An item that comes more than once counts once, at its latest place and with its strongest opinion (of two equally
     strong ones the later). Events of strength 0 and rows at or beyond ``n_items`` say nothing and take no rank.
@@ -70,7 +71,7 @@ def taste(history: History, n_items: int, power: float) -> Taste:
     order = np.argsort(latest)
     at, strength = latest[order], strength[order]
     rank = np.arange(len(at))[::-1]
-    weight = damped(strength) * (1.0 + rank) ** -power
+    weight = damped(strength) * (1.0 + rank) ** -power * decay**rank
     return Taste(at.astype(np.int64), history.items[at], weight.astype(np.float32))
 
 

@@ -1,5 +1,5 @@
-"""One model for every recipe whose answer is a matrix from items watched to items to come: EASE, transitions, item-kNN,
-co-occurrence, RP3beta. The score of item i is the sum over the history of weight x matrix[watched, i]."""
+"""One model for every recipe whose answer is a matrix from items watched to items to come: EASE, transitions,
+item-kNN, co-occurrence, RP3beta. The score of item i is the sum over the history of weight x matrix[watched, i]."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ DENSE_ITEMS = 4096  # a square of this side is 64 MiB; above it the greatest wei
 
 @dataclass(frozen=True, slots=True)
 class ItemWeights:
-    """``values`` is (n, n) when dense (``starts`` and ``columns`` empty), else the data of a CSR matrix with ``starts``
-    (n + 1,) and ``columns`` (nnz,). ``known`` (n,): items that were watched in training; the others score NaN, as does
-    everything for a history that says nothing. ``power``: how fast a history fades (``common.taste``)."""
+    """``values`` is (n, n) when dense (``starts`` and ``columns`` empty), else the data of a CSR matrix with
+    ``starts`` (n + 1,) and ``columns`` (nnz,). ``known`` (n,): items that were watched in training; the others
+    score NaN, as does everything for a history that says nothing. ``power`` and ``decay``: how fast a history
+    fades (``common.taste``)."""
 
     name: str
     values: Floats
@@ -27,9 +28,11 @@ class ItemWeights:
     columns: Ints
     known: Bools
     power: float
+    decay: float = 1.0
 
-    def _everything(self, query: Query) -> Floats:
-        said = taste(query.history, len(self.known), self.power)
+    def everything(self, query: Query) -> Floats:
+        """(n,) scores of the whole catalogue, NaN where there is no opinion."""
+        said = taste(query.history, len(self.known), self.power, self.decay)
         heard = self.known[said.items]
         rows, weight = said.items[heard], said.weight[heard]
         if not len(rows):
@@ -45,15 +48,15 @@ class ItemWeights:
 
     def retrieve(self, query: Query, n: int) -> Candidates:
         """The best n of the catalogue. O(history x n_items)."""
-        return top(self._everything(query), n)
+        return top(self.everything(query), n)
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
-        return pick(self._everything(query), candidates.items)
+        return pick(self.everything(query), candidates.items)
 
     def explain(self, query: Query, items: Ints) -> Floats:
         """(len(items), len(history)) float32; rows sum to the score. Zero rows where the score is NaN."""
         out = np.zeros((len(items), len(query.history)), np.float32)
-        said = taste(query.history, len(self.known), self.power)
+        said = taste(query.history, len(self.known), self.power, self.decay)
         reach = np.flatnonzero((items >= 0) & (items < len(self.known)))
         reach = reach[self.known[items[reach]]]
         for at, row, w in zip(said.at, said.items, said.weight, strict=True):
@@ -72,18 +75,20 @@ class ItemWeights:
     def arrays(self) -> Mapping[str, Any]:
         return {
             "values": self.values, "starts": self.starts, "columns": self.columns, "known": self.known,
-            "power": np.float64(self.power),
+            "fading": np.array([self.power, self.decay]),
         }  # fmt: skip
 
     @staticmethod
     def from_arrays(name: str, arrays: Mapping[str, Any]) -> ItemWeights:
         a = arrays
-        return ItemWeights(name, a["values"], a["starts"], a["columns"], a["known"], float(a["power"]))
+        power, decay = a["fading"].tolist()
+        return ItemWeights(name, a["values"], a["starts"], a["columns"], a["known"], power, decay)
 
 
 def item_weights(name: str, matrix: Floats, known: Bools, power: float, keep: int = 0) -> ItemWeights:
-    """A model of a dense (n, n) matrix; with ``keep`` above 0, or above ``DENSE_ITEMS`` items, as CSR with the ``keep``
-    (512 where not given) entries of greatest size in each row. The matrix may be used as is: hand over a fresh one."""
+    """A model of a dense (n, n) matrix; with ``keep`` above 0, or above ``DENSE_ITEMS`` items, as CSR with the
+    ``keep`` (512 where not given) entries of greatest size in each row. The matrix may be used as is: hand over a
+    fresh one."""
     n = len(matrix)
     none = np.empty(0, np.int64)
     if not keep and n <= DENSE_ITEMS:

@@ -36,9 +36,8 @@ RECIPES: dict[str, Entry] = {
     "ease_order_blind": Entry("ease:EASE", "linear:ItemWeights", {"ridge": 500.0, "fade": 0.0, "power": 0.0}),
     "transitions": Entry("transitions:Transitions", "linear:ItemWeights"),
     "transitions_ridge": Entry("ridge:RidgeTransitions", "linear:ItemWeights"),
-    "blend_closed_form": Entry(
-        "blended:Blended", "blend:Blend", {"recipes": ("transitions_ridge", "ease", "transitions")}
-    ),
+    "transitions_memories": Entry("memories:Memories", "memories:MemoriesModel"),
+    "blend_closed_form": Entry("blended:Blended", "blend:Blend", {"recipes": ("transitions_memories", "ease")}),
     "content": Entry("content:Content", "content:ContentModel"),
     "sasrec": Entry("neural.sasrec:SASRec", "neural.served:SequenceModel", extra="neural"),
     "gru4rec": Entry("neural.gru4rec:GRU4Rec", "neural.served:SequenceModel", extra="neural"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from matinee.errors import MatineeError
-from matinee.models import RECIPES, load_model, load_recipe
+from matinee.models import RECIPES, load_model, load_recipe, memories
 from matinee.models.blend import Blend, learn_weights, level, standard
 from matinee.models.common import positives
 from matinee.models.ease import inverted
@@ -126,6 +126,22 @@ def test_ridge_moments_are_the_sums_over_every_moment_of_the_log() -> None:
     found = moments(positives(data, once=False), data, decay)
     np.testing.assert_allclose(found[1], targets, atol=1e-3)
     np.testing.assert_allclose(found[0], inputs, atol=1e-3)
+
+
+def test_two_memories_moments_are_the_sums_too() -> None:
+    data, decays, n = noise(), (0.5, 0.9), 40
+    inputs, targets = np.zeros((2 * n, 2 * n)), np.zeros((2 * n, n))
+    for user in range(data.n_users):
+        z = np.zeros((2, n))
+        for row in np.flatnonzero((data.users == user) & (data.strength > 0)):
+            y = np.zeros(n)
+            y[data.items[row]] = data.strength[row] ** 0.5
+            inputs += np.outer(z.ravel(), z.ravel())
+            targets += np.outer(z.ravel(), y)
+            z = np.array(decays)[:, None] * z + y
+    found = memories.moments(positives(data, once=False), data, decays)
+    np.testing.assert_allclose(found[1], targets, atol=2e-3)
+    np.testing.assert_allclose(found[0], inputs, atol=2e-3 * inputs.max())
 
 
 def test_ridge_transitions_solve_the_least_squares() -> None:

@@ -17,7 +17,7 @@ PERSONAL = sorted(set(RECIPES) - UNPERSONAL)
 RELATIVE = {name for name in RECIPES if RECIPES[name].model.startswith("blend")}
 ADDS_UP = (
     "linear:ItemWeights", "content:ContentModel", "content_euclid:ContentEuclidModel", "interests:InterestsModel",
-    "user_knn:UserKNNModel",
+    "user_knn:UserKNNModel", "memories:MemoriesModel",
 )  # fmt: skip
 ADDITIVE = sorted(name for name in RECIPES if RECIPES[name].model in ADDS_UP)
 NEURAL = {name for name in RECIPES if RECIPES[name].extra == "neural"}
