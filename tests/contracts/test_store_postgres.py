@@ -1,0 +1,215 @@
+"""What is PostgreSQL's alone: a server that is away, refuses, restarts or crashes; its files after an erasure."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from matinee.errors import MatineeError
+from matinee.protocols import Counts
+from matinee.store import open_store
+from matinee.types import Event, Item
+from tests.contracts.postgres_server import Postgres, running
+from tests.properties.test_store import StoreMachine
+
+pytestmark = pytest.mark.xdist_group("postgres")
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running() as server:  # with fsync, as it comes
+        yield server
+
+
+@pytest.fixture
+def address(postgres: Postgres) -> Iterator[str]:
+    with postgres.database() as given:
+        yield given
+
+
+def event(id: str, user: str = "u") -> Event:
+    return Event(id=id, user=user, kind="comment", at=1.0, item="a", text=f"I, {user}")
+
+
+def refusal(call: object, *arguments: object) -> str:
+    with pytest.raises(MatineeError) as caught:
+        call(*arguments)
+    assert caught.value.en != caught.value.zh
+    return caught.value.code
+
+
+def psql(address: str, sql: str) -> None:
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as c:
+        c.execute(sql)
+
+
+def test_a_server_that_is_away() -> None:
+    pytest.importorskip("psycopg")
+    assert refusal(open_store, "postgresql://nobody@127.0.0.1:9/none?connect_timeout=2") == "store.unreachable"
+
+
+def test_without_the_extra_the_install_line_is_named() -> None:
+    code = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from matinee.store import open_store; from matinee.errors import MatineeError\n"
+        "try: open_store('postgresql://u@localhost/d')\n"
+        "except MatineeError as error: print(error.code, error.en)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("store.extra_missing")
+    assert "pip install 'matinee[postgres]'" in said
+
+
+def test_a_newer_schema_is_refused_and_left_alone(address: str) -> None:
+    open_store(address).close()
+    psql(address, "UPDATE matinee.state SET version = 99")
+    assert refusal(open_store, address) == "store.newer"
+    psql(address, "UPDATE matinee.state SET version = 1")
+    open_store(address).close()
+
+
+def test_a_login_without_rights_is_told(address: str) -> None:
+    psql(address, "DROP ROLE IF EXISTS guest")
+    psql(address, "CREATE ROLE guest LOGIN")
+    assert refusal(open_store, address.replace("matinee@", "guest@")) == "store.refused"
+    psql(address, "DROP ROLE guest")
+
+
+def test_a_server_that_takes_no_writes(address: str) -> None:
+    with closing(open_store(address)) as store:
+        store.put_items([Item(id="a")])
+    standby = address + "&options=-c%20default_transaction_read_only%3Don"
+    from matinee.store.postgres.connection import Server
+    from matinee.store.postgres.items import delete_item, item
+
+    with closing(Server(standby)) as server:
+        assert item(server, "a") == Item(id="a")
+        assert refusal(delete_item, server, "a") == "store.readonly"
+
+
+def test_a_writer_that_is_held_too_long_says_busy(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psycopg
+
+    monkeypatch.setattr("matinee.store.postgres.connection.LOCK_SECONDS", 1)
+    with closing(open_store(address)) as store, psycopg.connect(address) as other:
+        store.put_items([Item(id="a")])
+        other.execute("SELECT 1 FROM matinee.state FOR UPDATE")
+        assert refusal(store.append, [event("1")]) == "store.busy"
+        assert store.counts() == Counts(1, 0, 0)
+        other.rollback()
+        assert store.append([event("1")]).accepted == 1
+
+
+def test_a_store_comes_back_with_its_server(postgres: Postgres, address: str) -> None:
+    with closing(open_store(address)) as store:
+        store.put_items([Item(id="a")])
+        store.append([event("1")])
+        postgres.stop("immediate")  # as a crash
+        try:
+            assert refusal(store.append, [event("2")]) == "store.unreachable"
+            assert refusal(store.counts) == "store.unreachable"
+        finally:
+            postgres.start()
+        assert store.append([event("1"), event("2")]).duplicates == 1
+        assert store.counts() == Counts(1, 1, 2)
+
+
+def test_a_crash_of_the_server_loses_nothing_acknowledged(postgres: Postgres, address: str) -> None:
+    """It goes down as in a crash while a thread appends; after recovery: whole batches, and all acknowledged."""
+    acknowledged: list[int] = []
+    with closing(open_store(address)) as store:
+        store.put_items([Item(id="a")])
+        for cut in range(2):
+            stop = threading.Event()
+
+            def work(cut: int = cut, stop: threading.Event = stop) -> None:
+                n = 1000 * cut
+                while not stop.is_set():
+                    try:
+                        store.append([event(f"{n}.{k}", f"u{n}") for k in range(5)])
+                    except MatineeError:
+                        return
+                    acknowledged.append(n)
+                    n += 1
+
+            writer = threading.Thread(target=work)
+            writer.start()
+            time.sleep(0.3 + 0.1 * cut)
+            postgres.stop("immediate")  # every process of it quits at once, flushing nothing
+            stop.set()
+            writer.join()
+            postgres.start()
+        kept = {user: len(store.events_of(user, 99)) for _, user in store.users()}
+        assert set(kept.values()) == {5}
+        assert {f"u{n}" for n in acknowledged} <= set(kept)
+        assert len(acknowledged) > 3
+
+
+def bytes_left(postgres: Postgres, text: str) -> int:
+    psql(postgres.address("postgres"), "CHECKPOINT")
+    return sum(p.read_bytes().count(text.encode()) for p in (postgres.folder / "data/base").rglob("*") if p.is_file())
+
+
+def test_no_byte_of_an_erased_user_is_left_in_the_tables(postgres: Postgres, address: str) -> None:
+    secret = "erika.mustermann@example.org"
+    with closing(open_store(address)) as store:
+        store.put_items([Item(id="a")])
+        store.append([event(f"{n}", secret if n % 2 else "other") for n in range(400)])
+        assert bytes_left(postgres, secret) > 100
+        psql(address, "DELETE FROM matinee.events WHERE sequence = 2")  # the control: deleting is not erasing
+        psql(address, "UPDATE matinee.state SET events = events - 1")
+        assert bytes_left(postgres, f"I, {secret}") == 200
+        assert store.erase_user(secret)
+        assert bytes_left(postgres, secret) == 0
+        assert store.counts() == Counts(1, 1, 200)
+
+
+def test_an_erasure_cut_short_is_finished_at_the_next_opening(
+    postgres: Postgres, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(open_store(address)) as store:
+        store.put_items([Item(id="a")])
+        store.append([event(f"{n}", "someone-to-forget") for n in range(50)])
+        monkeypatch.setattr("matinee.store.postgres.events.scrub", lambda server: None)
+        store.erase_user("someone-to-forget")
+        monkeypatch.undo()
+    assert bytes_left(postgres, "someone-to-forget") > 0
+    open_store(address).close()
+    assert bytes_left(postgres, "someone-to-forget") == 0
+
+
+def test_the_store_is_a_dictionary(postgres: Postgres) -> None:
+    """The state machine of tests/properties, on PostgreSQL: SQLite and it are one to whoever calls."""
+    with postgres.database() as address:
+
+        class Machine(StoreMachine):
+            make = staticmethod(lambda path: open_store(address))
+
+            def teardown(self) -> None:
+                super().teardown()
+                psql(address, "DROP SCHEMA matinee CASCADE")
+
+        few = settings(max_examples=8, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
+        run_state_machine_as_test(Machine, settings=few)
+
+
+def test_numbers_come_back_exactly(address: str) -> None:
+    values = [0.1, 1e308, -1e-308, 5e-324, 2.0**53 + 2, math.pi, -0.0]
+    with closing(open_store(address)) as store:
+        store.put_items([Item(id="a")])
+        store.append([Event(id=f"{n}", user="u", kind="rating", at=v, item="a", value=v) for n, v in enumerate(values)])
+        log = store.log()
+        assert log.at.tobytes() == np.array(values).tobytes()
+        assert log.value.tobytes() == np.array(values).tobytes()
