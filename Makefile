@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # on a terminal pip shows its bars; in a log it is quiet
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(shell [ -t 2 ] || echo -q)
 
-.PHONY: demo setup setup-dev test lint types bench torture clean help page
+.PHONY: demo setup setup-dev test test-postgres lint types bench torture clean help page
 
 help:
 	@echo 'make demo [PORT=8420]  sets up, fetches samples, learns, serves at http://127.0.0.1:8420'
@@ -30,7 +30,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { echo 'Could not create $(VENV): is the venv module installed (Debian: apt-get install python3-venv) and the disk not full?'; rm -rf $(VENV); exit 1; }
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo 'Installing Matinee and what it needs (about 110 MB) ...'
+	@echo 'Installing Matinee and what it needs (about 190 MB) ...'
 	@$(PIP) -e . || { echo 'Installation failed: the message above says why. Without a network, point pip at a mirror or a folder of wheels (PIP_INDEX_URL, PIP_FIND_LINKS) and run make again.'; exit 1; }
 	@touch $@
 
@@ -48,6 +48,10 @@ types: $(VENV)/.dev
 
 test: lint types
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not torture' $(ARGS)
+
+test-postgres: $(VENV)/.dev
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || { echo 'Installing PostgreSQL ...'; S=; [ "$$(id -u)" = 0 ] || S=sudo; $$S apt-get update -qq && $$S apt-get install -y -qq --no-install-recommends postgresql >/dev/null; }
+	$(BIN)/python -m pytest tests/contracts/test_store.py tests/contracts/test_store_postgres.py -k postgres $(ARGS)
 
 torture: $(VENV)/.dev
 	$(BIN)/python -m pytest -m torture $(ARGS)
