@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ def save(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, state: St
             os.fsync(out.fileno())
         part.replace(file)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise MatineeError(
             "neural.checkpoint",
             f"The checkpoint {file} cannot be written: {error.strerror}. Free some space or choose another folder.",

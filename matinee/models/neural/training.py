@@ -213,7 +213,7 @@ def judge(lesson: Lesson, state: State) -> None:
     """Counts the epoch and keeps its weights where it is the best so far. Nobody to validate on: the last is."""
     state.epoch += 1
     state.last = validate(lesson) if len(lesson.held) else float(state.epoch)
-    if state.last > state.score:
+    if state.last >= state.score:  # of equals the longer trained
         state.score, state.best_epoch = state.last, state.epoch
         state.best = {name: value.detach().clone() for name, value in lesson.net.state_dict().items()}
 
@@ -245,7 +245,7 @@ def gain(scores: Floats, whole: Ints) -> float:
 def export(body: nn.Module, width: int) -> bytes:
     """The body as ONNX (opset 17), for one history of any length."""
     out: Any = io.BytesIO()
-    x, at = torch.randn(1, 3, width), torch.arange(3, dtype=torch.float64)[None]
+    x, at = torch.zeros(1, 3, width), torch.arange(3, dtype=torch.float64)[None]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that it will be replaced; the replacement needs a second compiler
         torch.onnx.export(
