@@ -8,6 +8,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -32,6 +33,27 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     diversity: float = 0.2
 
 
+class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``sha256`` of the key, in hexadecimal, never the key itself: ``matinee.serve.keys.digest``."""
+
+    role: Literal["read", "write", "admin"]
+    sha256: str
+    note: str = ""
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may ask, and how much. ``rate``: requests a second of one asker, 0 = no limit; ``burst``: how many at once.
+    ``running`` requests are worked on at a time and ``waiting`` stand in line; ``seconds``: the longest a request may
+    take."""
+
+    keys: tuple[Key, ...] = ()
+    rate: float = 0.0
+    burst: float = 50.0
+    running: int = 8
+    waiting: int = 64
+    seconds: float = 10.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of ``matinee.toml``; every key has a default, so an empty file is a valid one."""
 
@@ -39,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     encoders: tuple[str, ...] = ("text", "frames", "sound")
     training: Training = Training()
     serving: Serving = Serving()
+    access: Access = Access()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +143,12 @@ TEMPLATE = """\
 # pool = 200          # candidates asked of each source
 # history = 200       # last events that a request reads
 # diversity = 0.2     # 0 = relevance alone, 1 = as varied as can be
+
+# [access]
+# keys = [{role = "read", sha256 = "..."}]   # roles: read, write, admin; MATINEE_KEY is an admin key
+# rate = 0.0          # requests a second of one asker, 0 = no limit
+# burst = 50.0        # and how many at once
+# running = 8         # requests worked on at a time
+# waiting = 64        # and in line; more are refused with 503
+# seconds = 10.0      # the longest a request may take
 """
