@@ -194,10 +194,6 @@ class Store(Protocol):
 
     def users(self) -> Iterable[tuple[int, str]]: ...
     def erase_user(self, user: str) -> bool:
-        """Removes the user and all events, to the last byte of the store's files; True when there was one."""
-        ...
-
-    def erase_user(self, user: str) -> bool:
         """Forgets a user: events and id, to the last byte the store itself keeps; the row number stays used. False if
         there is no such user. Not inside ``together``. Raises ``erase.pending`` when a long reader delays the rest."""
         ...
