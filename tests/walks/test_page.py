@@ -99,6 +99,7 @@ def test_a_clip_watched_to_its_end_is_finished(browser: Browser, library: Librar
     page.wait("document.querySelector('video')?.currentTime > 0.3")
     page.ask("document.querySelector('video').playbackRate = 4")
     until(lambda: ("finish", ODD_ID) in kinds(library, "Finn"))
+    page.wait("document.querySelector('dialog a.next')?.textContent.includes('Next: Again')")
     page.key("Escape")
     page.wait("!document.querySelector('dialog[open]')")
     time.sleep(0.3)

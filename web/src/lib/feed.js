@@ -52,12 +52,13 @@ export async function loadRows() {
     const rows = await fetchRows();
     if (mine !== asked) return null; // a later question is on its way
     const first = rows.find((row) => row.row === "for_you");
-    const known = before?.find((row) => row.row === "for_you" && row.only === first?.only);
+    const scope = [app.viewer, app.collection, app.category].join("\n");
+    const known = scope === app.scope ? before?.find((row) => row.row === "for_you") : undefined;
     const old = new Set((known?.items ?? []).map((item) => item.item));
     const others = known && first ? first.items.filter((item) => !old.has(item.item)).map((item) => item.item) : [];
     app.fresh = Object.fromEntries(others.map((id) => [id, true]));
     app.rows = rows;
-    app.scope = [app.viewer, app.collection, app.category].join("\n");
+    app.scope = scope;
     app.problem = null;
     app.turn += 1;
     return known ? others.length : null;

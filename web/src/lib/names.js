@@ -17,7 +17,7 @@ export function titled(item) {
 
 export function clock(seconds) {
   if (!Number.isFinite(seconds) || seconds <= 0) return "";
-  const s = Math.round(seconds);
+  const s = Math.max(1, Math.round(seconds));
   const minutes = Math.floor(s / 60) % 60;
   const hours = Math.floor(s / 3600);
   const two = (n) => String(n).padStart(2, "0");

@@ -208,6 +208,8 @@ const WORDS = {
   "genre:Music": ["Music", "音乐"],
   "genre:music": ["Music", "音乐"],
   "genre:video": ["Video", "视频"],
+  "genre:photograph": ["Photograph", "照片"],
+  "genre:speech": ["Speech", "语音"],
   "genre:sound": ["Sound", "声音"],
 };
 
