@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from matinee.ingest.keep import keep, keep_linked
 from matinee.ingest.readers import DONE, Outcome, Plan, digest_of, read_all
 from matinee.ingest.run import Run
 from matinee.media.folder import Found, readable_name
+from matinee.media.side import beside, digest
 from matinee.protocols import FileRecord
 from matinee.types import Item
 
@@ -41,6 +42,7 @@ def take_media(run: Run, found: Sequence[Found], described: Mapping[Path, Item])
 def to_read(run: Run, found: Sequence[Found], described: Mapping[Path, Item]) -> list[Plan]:
     """A plan for each file, less those of unchanged size, time, encoders and description."""
     files = {f.path: f for f in found} | {p: Found(p, p.parent) for p in described if p not in {f.path for f in found}}
+    names = beside_all(files)
     owners = {r.item: r.path for r in run.records.values() if r.item and r.status != "missing"}
     plans = []
     for path, file in files.items():
@@ -55,9 +57,21 @@ def to_read(run: Run, found: Sequence[Found], described: Mapping[Path, Item]) ->
             # another folder has a file of this relative path: told apart by where this one lies
             item = f"{item}~{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
         owners[item] = str(path)
-        if not old or not unchanged(run, Plan(path, item, given, old), old):
-            plans.append(Plan(path, item, given, old))
+        plan = Plan(path, item, given, old, tuple(beside(path, names[path.parent])))
+        if not old or not unchanged(run, plan, old):
+            plans.append(plan)
     return plans
+
+
+def beside_all(files: Iterable[Path]) -> dict[Path, list[str]]:
+    """The names in each folder that holds one of the files."""
+    names: dict[Path, list[str]] = {}
+    for folder in {path.parent for path in files}:
+        try:
+            names[folder] = sorted(os.listdir(folder))
+        except OSError:
+            names[folder] = []
+    return names
 
 
 def unchanged(run: Run, plan: Plan, old: FileRecord) -> bool:
@@ -75,6 +89,8 @@ def unchanged(run: Run, plan: Plan, old: FileRecord) -> bool:
         return True
     fact = run.store.facts(plan.item).get("media", {}) if run.store.item(plan.item) else {}
     if old.status not in DONE or fact.get("read") != run.senses.keys or fact.get("given") != digest_of(plan.given):
+        return False
+    if fact.get("side") != digest(plan.side):
         return False
     run.report.unchanged += 1
     return True

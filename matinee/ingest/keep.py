@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from matinee.ingest.describe import described, unfilled
 from matinee.ingest.readers import Outcome, digest_of
-from matinee.ingest.run import Run, put_rows, text_hash, text_of
-from matinee.media.folder import title_of
-from matinee.media.read import Reading
+from matinee.ingest.run import Run, put_rows, speech_rows, text_hash, text_of
+from matinee.media.loudness import loudness
+from matinee.media.side import digest
 from matinee.protocols import FileRecord
 from matinee.types import Clip, Item
 
@@ -23,30 +22,24 @@ NOTES = {
     "damaged": ("parts of it are damaged and were left out", "部分内容已损坏，已略过"),
     "time": ("it takes long to read; only a part was read", "读取耗时过长，只读取了一部分"),
 }
+SHOWN = 20_000  # characters of a transcript kept to be shown
 
 
 def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[Outcome]:
     """Writes a batch down in one transaction. Returns those that are to be linked to equal bytes when all are read."""
     read = [o for o in outcomes if o.reading is not None]
+    facts = [facts_of(run, o) for o in read]
+    items = [item_of(run, o, f) for o, f in zip(read, facts, strict=True)]
+    words = speech_rows(run, [f.get("speech", {}).get("text", "") for f in facts])
     for outcome in read:
-        write_cover(run.library.covers, outcome)
-    items = [item_of(run, o, o.reading) for o in read if o.reading is not None]
-    texts = [text_of(i) for i in items]
-    encoder = run.senses.encoders.get("text")
-    text_vectors = encoder.encode([Clip(text=t) for t in texts]) if encoder else None
+        write_cover(run, outcome)
     with run.store.together():
-        run.store.put_items(items)
-        for n, (outcome, item) in enumerate(zip(read, items, strict=True)):
-            for space, row in outcome.vectors.items():
-                if encoder and space == encoder.space:
-                    continue
-                if put_rows(run.store, space, [outcome.hash], row):
+        put_with_text(run, items)
+        for outcome, item, fact, speech in zip(read, items, facts, words, strict=True):
+            for space, row in (outcome.vectors | speech).items():
+                if space.name != "text" and put_rows(run.store, space, [outcome.hash], row):
                     run.store.link_content(item.id, space, outcome.hash)
-            if encoder and text_vectors is not None:
-                digest = text_hash(texts[n])
-                if put_rows(run.store, encoder.space, [digest], text_vectors[n : n + 1]):
-                    run.store.link_content(item.id, encoder.space, digest)
-            for key, value in facts_of(run, outcome).items():
+            for key, value in fact.items():
                 run.store.put_fact(item.id, key, value)
             finish(run, outcome, item.id)
             known[outcome.hash] = item.id
@@ -54,6 +47,17 @@ def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[O
             if outcome.error is not None:
                 refuse(run, outcome)
     return [o for o in outcomes if o.reading is None and o.error is None]
+
+
+def put_with_text(run: Run, items: Sequence[Item]) -> None:
+    run.store.put_items(items)
+    if (encoder := run.senses.encoders.get("text")) is None:
+        return
+    texts = [text_of(item) for item in items]
+    rows = encoder.encode([Clip(text=text) for text in texts])
+    for n, item in enumerate(items):
+        if put_rows(run.store, encoder.space, [text_hash(texts[n])], rows[n : n + 1]):
+            run.store.link_content(item.id, encoder.space, text_hash(texts[n]))
 
 
 def finish(run: Run, outcome: Outcome, item: str) -> None:
@@ -75,14 +79,13 @@ def finish(run: Run, outcome: Outcome, item: str) -> None:
 
 def refuse(run: Run, outcome: Outcome) -> None:
     """A file that gave nothing. The item that it gave earlier stays; a catalogue's item is put without media."""
-    error = outcome.error
+    error, plan = outcome.error, outcome.plan
     if error is None:
         return
-    plan = outcome.plan
     run.report.refused += 1
     run.report.note(plan.path, "refused", error.en, error.zh)
     if plan.given is not None and run.store.item(plan.given.id) is None:
-        run.store.put_items([msgspec.structs.replace(plan.given, media=None)])
+        put_with_text(run, [msgspec.structs.replace(plan.given, media=None)])
     about = outcome
     if not outcome.size:
         try:
@@ -108,26 +111,21 @@ def keep_linked(run: Run, outcome: Outcome, known: dict[str, str]) -> None:
         run.report.note(outcome.plan.path, "refused", en, zh)
         run.store.put_file(record(outcome, None, "refused", f"{en} | {zh}"))
         return
-    facts = run.store.facts(source)
-    item = described(run, outcome, facts.get("tags", {}), facts.get("media", {}).get("duration"))
-    if "cover" in facts and not item.cover:
-        item = msgspec.structs.replace(item, cover=facts["cover"]["file"])
-    text = text_of(item)
-    encoder = run.senses.encoders.get("text")
-    rows = encoder.encode([Clip(text=text)]) if encoder else None
+    theirs = {k: v for k, v in run.store.facts(source).items() if k not in ("filled", "same_as", "near")}
+    facts = theirs | {"media": {**theirs.get("media", {}), **own(outcome)}}
+    if outcome.cover:
+        facts["cover"] = {"file": cover_name(outcome)}
+    item = item_of(run, outcome, facts)
+    write_cover(run, outcome)
     with run.store.together():
-        run.store.put_items([item])
-        if encoder and rows is not None and put_rows(run.store, encoder.space, [text_hash(text)], rows):
-            run.store.link_content(item.id, encoder.space, text_hash(text))
+        put_with_text(run, [item])
         for space in run.store.spaces():
             if space.name != "text" and run.store.has_vectors(space, [outcome.hash])[0]:
                 run.store.link_content(item.id, space, outcome.hash)
-        for key, value in facts.items():
-            if key == "media":
-                value = {**value, "given": digest_of(outcome.plan.given)}  # noqa: PLW2901
-            run.store.put_fact(item.id, key, value)
         if source != item.id:
-            run.store.put_fact(item.id, "same_as", {"item": source})
+            facts["same_as"] = {"item": source}
+        for key, value in facts.items():
+            run.store.put_fact(item.id, key, value)
         run.store.put_file(record(outcome, item.id, "taken", ""))
     if source == item.id:
         run.report.unchanged += 1
@@ -136,96 +134,66 @@ def keep_linked(run: Run, outcome: Outcome, known: dict[str, str]) -> None:
     run.report.note(outcome.plan.path, "duplicate", f"the same bytes as {source}", f"与 {source} 内容相同")
 
 
-# --- items -----------------------------------------------------------------------------------------------------------
+# --- items and facts -------------------------------------------------------------------------------------------------
 
 
-def item_of(run: Run, outcome: Outcome, reading: Reading) -> Item:
-    item = described(run, outcome, reading.tags, reading.duration)
-    if reading.cover and not item.cover:
-        item = msgspec.structs.replace(item, cover=f"covers/{outcome.hash}.jpg")
-    return item
-
-
-def described(run: Run, outcome: Outcome, tags: dict[str, str], duration: float | None) -> Item:
-    """The item of a file: what the catalogue says, else what is stored, else tags, else the name."""
+def item_of(run: Run, outcome: Outcome, facts: dict[str, Any]) -> Item:
+    """The item of a file; adds to ``facts`` what was filled in."""
     plan = outcome.plan
     old = run.store.item(plan.item)
-    base = plan.given or old or Item(id=plan.item)
-    fresh = old is None or plan.given is not None
-    changes: dict[str, Any] = {"media": str(plan.path), "duration": duration or base.duration}
-    if fresh:
-        changes |= from_tags(base, tags, plan.path)
-    if old is not None and old.cover and not base.cover and not old.cover.startswith("covers/"):
-        changes["cover"] = old.cover
-    elif base.cover and base.cover.startswith("covers/"):
-        changes["cover"] = None  # of former bytes; the new ones bring theirs
-    return msgspec.structs.replace(base, **changes)
+    base = plan.given or (unfilled(old, run.store.facts(plan.item).get("filled", {})) if old else Item(id=plan.item))
+    media = facts["media"]
+    item, filled = described(base, plan.path, media.get("kind", ""), facts.get("tags", {}), outcome.side)
+    extra = {"duration": media.get("duration"), "cover": facts.get("cover", {}).get("file")}
+    extra = {k: v for k, v in extra.items() if v is not None and getattr(item, k) is None}
+    facts["filled"] = filled | extra
+    return msgspec.structs.replace(item, **extra)
 
 
-def from_tags(base: Item, tags: dict[str, str], path: Path) -> dict[str, Any]:
-    """The fields that a catalogue left open, from the container's tags and the file's name."""
-    found: dict[str, Any] = {}
-    if not base.title:
-        found["title"] = tags.get("title") or title_of(path)
-    if not base.creators and (artist := tags.get("artist") or tags.get("composer")):
-        found["creators"] = parts(artist, r"[;/]|, (?=[A-Z])")
-    if not base.categories and (genre := tags.get("genre")):
-        found["categories"] = parts(genre, r"[;/,|]")
-    if not base.description and (text := tags.get("description") or tags.get("comment")):
-        found["description"] = text
-    if not base.language and (lang := tags.get("language")):
-        found["language"] = lang[:20]
-    if not base.series and (series := tags.get("show") or tags.get("album")):
-        found["series"] = series
-    if base.released is None and (date := tags.get("date")) and (released := moment(date)) is not None:
-        found["released"] = released
-    return found
-
-
-def parts(text: str, marks: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(p.strip() for p in re.split(marks, text) if p.strip()))[:10]
-
-
-def moment(date: str) -> float | None:
-    """Unix seconds of a year, a day or a time as tags write them."""
-    match = re.match(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?", date)
-    if not match:
-        return None
-    year, month, day = (int(part or 1) for part in match.groups())
-    try:
-        return datetime(year, month, day, tzinfo=UTC).timestamp()
-    except ValueError:
-        return None
+def own(outcome: Outcome) -> dict[str, Any]:
+    """What a file's fact says of that file alone."""
+    return {"hash": outcome.hash, "given": digest_of(outcome.plan.given), "side": digest(outcome.plan.side)}
 
 
 def facts_of(run: Run, outcome: Outcome) -> dict[str, Any]:
-    reading = outcome.reading
+    reading, side = outcome.reading, outcome.side
     if reading is None:
         return {}
-    media = {
+    sound = reading.clip.sound
+    media: dict[str, Any] = {
         "kind": reading.kind, "duration": reading.duration, "width": reading.width or None,
-        "height": reading.height or None, "container": reading.container, "hash": outcome.hash,
+        "height": reading.height or None, "container": reading.container,
         "frames": 0 if reading.clip.frames is None else len(reading.clip.frames),
-        "sound": 0.0 if reading.clip.sound is None else round(len(reading.clip.sound) / 16_000, 3),
-        "read": run.senses.keys, "given": digest_of(outcome.plan.given), "note": reading.note,
+        "sound": 0.0 if sound is None else round(len(sound) / 16_000, 3),
+        "read": run.senses.keys, "note": reading.note, **own(outcome),
     }  # fmt: skip
+    if sound is not None:
+        media["loudness"], media["silence"] = loudness(sound)
     facts: dict[str, Any] = {"media": media}
     facts |= {f"labels.{name}": labels for name, labels in outcome.labels.items()}
     if reading.tags:
         facts["tags"] = reading.tags
-    if reading.chapters:
-        facts["chapters"] = [list(c) for c in reading.chapters]
-    if reading.cover:
-        facts["cover"] = {"file": f"covers/{outcome.hash}.jpg"}
+    if chapters := side.chapters or reading.chapters:
+        facts["chapters"] = [list(c) for c in chapters]
+    if words := side.words or reading.words or reading.tags.get("lyrics", ""):
+        source = "file" if side.words else "stream" if reading.words else "tag"
+        language = side.language if side.words else reading.language
+        facts["speech"] = {"language": language, "source": source, "text": words[:SHOWN]}
+    if outcome.cover:
+        facts["cover"] = {"file": cover_name(outcome)}
     return facts
 
 
-def write_cover(folder: Path, outcome: Outcome) -> None:
-    """Whole or not at all, under the content hash."""
-    if outcome.reading is None or not outcome.reading.cover:
+def cover_name(outcome: Outcome) -> str:
+    return f"covers/{hashlib.sha256(outcome.cover).hexdigest()}.jpg"
+
+
+def write_cover(run: Run, outcome: Outcome) -> None:
+    """Whole or not at all, under the hash of its own bytes."""
+    if not outcome.cover:
         return
-    target = folder / f"{outcome.hash}.jpg"
+    target = run.library.path / cover_name(outcome)
     if not target.exists():
-        part = folder / f".{outcome.hash}.{os.getpid()}.part"
-        part.write_bytes(outcome.reading.cover)
+        part = target.with_name(f".{target.stem}.{os.getpid()}.part")
+        part.write_bytes(outcome.cover)
         part.replace(target)

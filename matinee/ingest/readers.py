@@ -20,7 +20,8 @@ import msgspec
 from matinee.errors import MatineeError
 from matinee.media.answers import Job, Walls
 from matinee.media.fence import Fence, open_file
-from matinee.media.read import Reading, content_hash, read_open
+from matinee.media.read import Reading, content_hash, read_clip, read_open
+from matinee.media.side import Side, poster, read_side
 from matinee.protocols import FileRecord
 from matinee.types import Floats, Item, Space
 
@@ -34,12 +35,13 @@ DONE = ("taken", "partly")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A file to look at: the item it belongs to, what a catalogue says of it, what is known of it."""
+    """A file to look at: the item it belongs to, what a catalogue says of it, what is known of it, what lies beside."""
 
     path: Path
     item: str
     given: Item | None
     known: FileRecord | None
+    side: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Outcome:
     reading: Reading | None = None
     vectors: dict[Space, Floats] = field(default_factory=dict)
     labels: dict[str, list[list[object]]] = field(default_factory=dict)
+    side: Side = Side()
+    cover: bytes = b""
     error: MatineeError | None = None
 
 
@@ -123,9 +127,12 @@ def read_one(plan: Plan, fence: Fence, claims: Claims) -> Outcome:
         about = os.fstat(fd)
         digest = content_hash(fd)
         outcome = replace(outcome, size=about.st_size, mtime_ns=about.st_mtime_ns, hash=digest)
-        if claims.claim(digest):
-            return replace(outcome, reading=read_open(fd, digest, fence, Job(walls=Walls())))
-        return outcome
+        art = poster(plan.side)
+        outcome = replace(outcome, side=read_side(plan.side), cover=art_of(art, fence) if art else b"")
+        if not claims.claim(digest):
+            return outcome
+        reading = read_open(fd, digest, fence, Job(walls=Walls()))
+        return replace(outcome, reading=reading, cover=outcome.cover or reading.cover)
     except MatineeError as error:
         return replace(outcome, error=error)
     except OSError as error:
@@ -134,3 +141,11 @@ def read_one(plan: Plan, fence: Fence, claims: Claims) -> Outcome:
         return replace(outcome, error=broken)
     finally:
         os.close(fd)
+
+
+def art_of(path: Path, fence: Fence) -> bytes:
+    """A picture beside the file as its cover; nothing when it cannot be read."""
+    try:
+        return read_clip(path, fence).cover
+    except MatineeError:
+        return b""

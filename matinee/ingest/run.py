@@ -41,7 +41,7 @@ class Run:
 
 def text_of(item: Item) -> str:
     """What the text encoder reads of an item."""
-    parts = (item.title, item.description, *item.tags, *item.categories, *item.creators)
+    parts = (item.title, item.series or "", item.description, *item.tags, *item.categories, *item.creators)
     return ". ".join(dict.fromkeys(p.strip() for p in parts if p and p.strip()))
 
 
@@ -76,3 +76,37 @@ def put_rows(store: Store, space: Space, hashes: Sequence[str], vectors: Floats)
     if kept:
         store.put_vectors(space, kept, vectors[rows])
     return set(kept)
+
+
+def speech_rows(run: Run, texts: Sequence[str]) -> list[dict[Space, Floats]]:
+    """For each text of what is said in an item, its vector in the space ``speech``: the mean over passages of forty
+    words, at most two hundred of them, spread evenly. Comparable with the vectors of text."""
+    encoder = run.senses.encoders.get("text")
+    if encoder is None:
+        return [{} for _ in texts]
+    space = Space("speech", encoder.space.revision, encoder.space.dim)
+    rows: list[dict[Space, Floats]] = []
+    for text in texts:
+        spoken = encoder.encode([Clip(text=passage) for passage in passages(text)])
+        spoken = spoken[np.isfinite(spoken).all(axis=1)]
+        mean = spoken.sum(axis=0, keepdims=True)
+        rows.append({space: mean / np.linalg.norm(mean)} if len(spoken) and np.linalg.norm(mean) > 0 else {})
+    return rows
+
+
+def passages(text: str, words: int = 40, most: int = 200) -> list[str]:
+    """A text cut into pieces of about so many words; a sign of Chinese counts as half a word."""
+    pieces: list[list[str]] = [[]]
+    size = 0.0
+    for word in text.split():
+        weight = sum(0.5 for c in word if c > "\u2e80") or 1.0
+        if size + weight > words and pieces[-1]:
+            pieces.append([])
+            size = 0.0
+        pieces[-1].append(word[:400])
+        size += weight
+    kept = [" ".join(p) for p in pieces if p]
+    if not kept:
+        return []
+    at = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), most)).round().astype(int))
+    return [kept[int(i)] for i in at]

@@ -5,6 +5,7 @@ Each packet is tried alone, so a damaged file gives what can still be read of it
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 
 from matinee.media.answers import Answer, Job
 from matinee.media.pictures import COVER, SIDE, WIDEST, cover_of, packed, small, worth
-from matinee.media.tags import read_chapters, read_tags
+from matinee.media.tags import cleaned, read_chapters, read_tags
 from matinee.types import Floats, Pixels
 
 FORMATS = (
@@ -25,6 +26,8 @@ RATE = 16_000
 SHORT = 30.0  # seconds: a video with fewer keyframes than wanted is decoded through when no longer than this
 TRIES = 400  # packets looked through for one keyframe
 WINDOWS = 6
+WRITTEN = ("subrip", "ass", "ssa", "mov_text", "webvtt", "text")  # subtitles that are text, not pictures
+LONGEST_WORDS = 200_000
 
 
 @dataclass(slots=True)
@@ -85,7 +88,8 @@ def read_av(file: IO[bytes], job: Job) -> Answer:
     heard = listen(container, sound[0], job, trouble) if sound and job.sound else np.empty(0, np.float32)
     if not seen.get("frame_count") and not len(heard):
         return Answer(error="damaged")
-    note = ",".join(sorted(trouble.reasons))
+    about |= read_subtitles(container, trouble)
+    note = ",".join(sorted(trouble.reasons - {"subtitles"}))
     return Answer(
         kind="video" if seen.get("frame_count") else "audio", note=note, sound=heard.tobytes(), **about, **seen
     )
@@ -361,3 +365,46 @@ def window(container: Any, stream: Any, samples: int, trouble: Trouble) -> Float
         except (av.FFmpegError, ValueError):
             trouble.hurt()
     return np.concatenate([*parts, np.empty(0, np.float32)])[:samples]
+
+
+# --- subtitles -------------------------------------------------------------------------------------------------------
+
+
+def read_subtitles(container: Any, trouble: Trouble) -> dict[str, str]:
+    """The words of the first subtitle stream that is text, as an answer's fields; as far as time allows."""
+    import av
+
+    streams = [s for s in container.streams.subtitles if s.codec_context.name in WRITTEN]
+    if not streams or trouble.over:
+        return {}
+    lines: list[str] = []
+    size = 0
+    try:
+        container.seek(0)
+        for packet in container.demux(streams[0]):
+            if trouble.over or size > LONGEST_WORDS:
+                break
+            for line in words_of(packet):
+                if line and (not lines or lines[-1] != line):
+                    lines.append(line)
+                    size += len(line)
+    except av.FFmpegError:
+        trouble.hurt()
+    return {"subtitles": "\n".join(lines)[:LONGEST_WORDS], "spoken": str(streams[0].language or "")}
+
+
+def words_of(packet: Any) -> list[str]:
+    """The plain text of one subtitle packet: what follows the eighth comma of its ASS line, without marks."""
+    import av
+
+    out = []
+    try:
+        for part in packet.decode():
+            for line in getattr(part, "rects", None) or [part]:
+                ass = getattr(line, "ass", b"") or b""
+                text = ass.decode("utf-8", "replace") if isinstance(ass, bytes) else str(ass)
+                text = text.split(",", 8)[-1].replace("\\N", " ").replace("\\n", " ")
+                out.append(cleaned(re.sub(r"\{[^}]{0,200}\}|<[^>]{0,100}>", "", text), 500))
+    except (av.FFmpegError, ValueError):
+        return out
+    return out

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matinee.media.read import MEDIA
-from matinee.media.tags import cleaned
+from matinee.media.side import is_art
 
 CATALOGUES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 SKIPPED = ("@eadir", "$recycle.bin", "lost+found", "__macosx")  # what storage devices leave about
@@ -39,6 +38,16 @@ def walk(root: Path) -> Iterator[Path]:
                 yield path
 
 
+def without_art(paths: Iterable[Path]) -> Iterator[Path]:
+    """Leaves out posters and other pictures that belong to the video or sound beside them."""
+    folders: dict[Path, list[Path]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, []).append(path)
+    for files in folders.values():
+        stems = {p.stem.lower() for p in files if MEDIA.get(p.suffix.lower()) in ("video", "audio")}
+        yield from (p for p in files if not stems or not is_art(p, stems))
+
+
 def find(paths: Sequence[Path]) -> tuple[list[Found], list[Path]]:
     """The media files and the catalogues under files and folders. A file named outright is taken whatever its name ends
     in; in folders the ending decides."""
@@ -52,20 +61,12 @@ def find(paths: Sequence[Path]) -> tuple[list[Found], list[Path]]:
             else:
                 media.setdefault(root, Found(root, root.parent))
             continue
-        for path in walk(root):
+        for path in without_art(walk(root)):
             if path.suffix.lower() in CATALOGUES:
                 catalogues[path] = None
             elif path.suffix.lower() in MEDIA:
                 media.setdefault(path, Found(path, root))
     return list(media.values()), list(catalogues)
-
-
-def title_of(path: Path) -> str:
-    """A file's name as a title: without its ending, with spaces for the marks that stand for them."""
-    name = cleaned(path.stem, 300)
-    if " " not in name:
-        name = re.sub(r"[_.]+|(?<=\D)-(?=\D)", " ", name)
-    return re.sub(r"\s+", " ", name).strip() or cleaned(path.name, 300)
 
 
 def readable_name(path: Path) -> bool:

@@ -30,7 +30,8 @@ ERRORS = {
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What was read of a file. ``hash``: SHA-256 of its bytes; ``kind``: video, audio or image; ``cover``: a JPEG file
-    or nothing; ``note``: empty when all of it was read, else damaged and/or time (it took too long) with a comma."""
+    or nothing; ``note``: empty when all of it was read, else damaged and/or time (it took too long) with a comma;
+    ``words`` of embedded subtitles in ``language``."""
 
     hash: str
     kind: str
@@ -43,6 +44,8 @@ class Reading:
     chapters: tuple[tuple[float, float, str], ...] = ()
     cover: bytes = b""
     note: str = ""
+    words: str = ""
+    language: str = ""
     peak: int = 0
 
 
@@ -85,4 +88,5 @@ def reading(answer: Answer, digest: str, peak: int) -> Reading:
         hash=digest, kind=answer.kind, clip=Clip(frames=frames, frame_at=at, sound=sound), duration=answer.duration,
         width=answer.width, height=answer.height, container=answer.container, tags=dict(answer.tags),
         chapters=tuple(answer.chapters), cover=answer.cover, note=answer.note, peak=peak,
+        words=answer.subtitles, language=answer.spoken,
     )  # fmt: skip
