@@ -18,6 +18,7 @@ import pytest
 from matinee.errors import MatineeError
 from matinee.protocols import Appended, Counts
 from matinee.store import migrations, open_store
+from matinee.store.check import check
 from matinee.store.connection import connect
 from matinee.store.sqlite import SQLiteStore
 from matinee.types import Event, Item, Space
@@ -111,6 +112,77 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         assert store.counts() == Counts(2, 1, 10)
         with store.database.alone() as c:
             assert c.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
+
+
+SLOW = """
+import sys, time
+from contextlib import closing
+from pathlib import Path
+from matinee.store import migrations
+from matinee.store.connection import connect
+
+def slow(connection):
+    for n in range(200):
+        connection.execute(f"CREATE TABLE more{n} (x)")
+        time.sleep(0.0005)
+
+path = Path(sys.argv[1])
+with closing(connect(path)) as c:
+    print("go", flush=True)
+    migrations.migrate(c, path, (*migrations.STEPS, slow))
+    print("done", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.05, 0.1, 0.15, None])
+def test_kill_9_in_a_migration_leaves_the_old_or_the_new(tmp_path: Path, wait: float | None) -> None:
+    path = tmp_path / "x.db"
+    filled(path).close()
+    child = subprocess.Popen([sys.executable, "-c", SLOW, str(path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "go\n"
+    if wait is None:
+        assert child.stdout.readline() == "done\n"
+    else:
+        time.sleep(wait)
+    child.kill()
+    finished = "done" in child.communicate()[0] or wait is None
+    with closing(connect(path)) as c:
+        version = c.execute("PRAGMA user_version").fetchone()[0]
+        tables = c.execute("SELECT count(*) FROM sqlite_master WHERE name LIKE 'more%'").fetchone()[0]
+        assert c.execute("SELECT count(*) FROM events").fetchone() == (10,)
+    assert (version, tables) in {(len(migrations.STEPS), 0), (len(migrations.STEPS) + 1, 200)}
+    assert not finished or tables == 200
+    copy = tmp_path / f"x.db.before-{len(migrations.STEPS) + 1}"
+    if tables:
+        with closing(SQLiteStore(copy)) as kept:
+            assert kept.counts() == Counts(2, 1, 10)
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    path.touch()
+    with closing(connect(path)) as c:
+        migrations.migrate(c, path, migrations.STEPS[:1])
+        for statement in (
+            "INSERT INTO items VALUES (0, 1, 'a', '{\"id\":\"a\"}')",
+            "INSERT INTO users VALUES (0, 'u')",
+            "INSERT INTO events VALUES (1, 0, 0, 1, 2.5, NULL, 'e', 'text', NULL, NULL)",
+            "INSERT INTO spaces VALUES (1, 'text', '1', 1)",
+            "INSERT INTO vectors VALUES (1, 1, 'h', x'0000803f')",
+            "INSERT INTO links VALUES (1, 0, 1)",
+            "INSERT INTO facts VALUES (0, 'k', '1')",
+            "INSERT INTO files VALUES (x'2f61', 1, 2, 'h', 'a', 'taken', '')",
+            "INSERT INTO releases VALUES (1, 'd', '{}')",
+            "UPDATE state SET items = 1, users = 1, events = 1, release = 'd'",
+        ):
+            c.execute(statement)
+    with closing(SQLiteStore(path)) as store:
+        assert store.counts() == Counts(1, 1, 1)
+        assert store.vectors(Space("text", "1", 1))[1].tolist() == [[1.0]]
+        assert store.events_of("u", 9) == [Event(id="e", user="u", kind="play", at=2.5, item="a", text="text")]
+    assert check(path) == []
+    assert (tmp_path / "x.db.before-2").is_file()
 
 
 # a bad disk
