@@ -26,7 +26,12 @@ Fixed = Annotated[
 ]
 Stars = Annotated[bool, typer.Option("--ratings", help=t("Also predict stars.", "同时评估评分预测。"))]
 Vectors = Annotated[
-    Path | None, typer.Option(help=t("Item vectors (.npz: ids, a matrix a modality).", "条目向量（.npz）。"))
+    list[Path] | None,
+    typer.Option(help=t("Item vectors (.npz: ids, a matrix a modality); repeatable.", "条目向量（.npz），可重复。")),
+]
+Encode = Annotated[
+    str,
+    typer.Option(help=t("Encode the items' words and pictures: text,frames.", "编码条目的文字和图片：text,frames。")),
 ]
 Form = Annotated[
     str | None, typer.Option(help=t("Format of DATA, where looking fails.", "数据格式（无法自动识别时）。"))
@@ -83,6 +88,7 @@ def evaluate(
     settings: Fixed = None,
     ratings: Stars = False,
     features: Vectors = None,
+    encode: Encode = "",
     items: Annotated[Path | None, typer.Option(help=t("Item table.", "条目表。"))] = None,
     format: Form = None,
     json: JsonOut = None,
@@ -93,7 +99,13 @@ def evaluate(
     from matinee.evaluation.run import evaluate as run
 
     given: dict[str, Any] = {"split": split, "at": _whole(at), "seed": seed, "seeds": seeds, "tune": tune}
-    given |= {"feedback": feedback, "format": format, "ratings": ratings, "fields": _fields(settings or [])}
+    given |= {
+        "feedback": feedback,
+        "format": format,
+        "ratings": ratings,
+        "encode": _names(encode),
+        "fields": _fields(settings or []),
+    }
     asked = _settings(given | ({"recipes": _names(recipes)} if recipes else {}))
     for out in (json, html):
         if out is not None and str(out) != "-" and not out.resolve().parent.is_dir():
@@ -104,7 +116,7 @@ def evaluate(
             )
     with _Screen(asked) as screen:
         outcome = run(
-            data, asked, features=features, items=items, progress=screen.progress, on_result=screen.add
+            data, asked, features=features or (), items=items, progress=screen.progress, on_result=screen.add
         )  # fmt: skip
     _tell(outcome, quiet=str(json) == "-")
     if html is not None:

@@ -7,7 +7,7 @@ intervals over users and paired tests between all recipes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from matinee.data.datasets.table import read_dataset
 from matinee.data.datasets.tables import item_table
 from matinee.data.splits import Fold, Split, make_split
 from matinee.errors import MatineeError
+from matinee.evaluation.encode import encoded_features
 from matinee.evaluation.measure import Ground, ground_of, liked_auc, measured
 from matinee.evaluation.memory import watched
 from matinee.evaluation.ratings import star_metrics
@@ -40,11 +41,15 @@ Progress = Callable[[str, int, int], None]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that decides a result besides the files. ``at``: cuts, the first is the headline. ``seeds``: how many fits a
-    recipe, from ``seed`` on; values are averaged over them user by user. ``feedback``: ``watched`` (a rating counts
-    whatever its stars) or ``liked``. ``tune``: trials a recipe on validation, 0 for the defaults. ``fields``: settings
-    by recipe. ``words``: make a content feature of the item table's words where no features are given. ``ratings``:
-    also predict stars (RMSE, accuracy), which fits every recipe once more, on the tuning fold."""
+    """All that decides a result besides the files.
+
+    ``at``: cuts, the first is the headline. ``seeds``: how many fits a recipe, from ``seed`` on; values are averaged
+    over them user by user. ``feedback``: ``watched`` (a rating counts whatever its stars) or ``liked``. ``tune``:
+    trials a recipe on validation, 0 for the defaults. ``fields``: settings by recipe. ``encode``: what encoders read of
+    the items, ``text`` and ``frames``. ``words``: make a content feature of the item table's words where there are no
+    other features. ``ratings``: also predict stars (RMSE, accuracy), which fits every recipe once more, on the tuning
+    fold.
+    """
 
     split: str = "time"
     recipes: tuple[str, ...] = ("popular", "popular_recent", "item_knn", "ease", "transitions", "content")
@@ -55,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     format: str | None = None
     tune: int = 0
     fields: dict[str, dict[str, Any]] = {}
+    encode: tuple[str, ...] = ()
     words: bool = True
     warm_up: bool = True
     ratings: bool = False
@@ -110,7 +116,7 @@ def evaluate(
     path: Path,
     settings: Settings,
     *,
-    features: Path | None = None,
+    features: Sequence[Path] = (),
     items: Path | None = None,
     progress: Progress = lambda what, done, total: None,
     on_result: Callable[[Result], None] = lambda result: None,
@@ -122,7 +128,7 @@ def evaluate(
     """
     begun = time.perf_counter()
     check(settings)
-    data, notes = load(path, settings, features=features, items=items)
+    data, notes = load(path, settings, features=features, items=items, progress=progress)
     split = make_split(data, settings.split, seed=settings.seed, feedback=settings.feedback)
     ground = ground_of(split.test, data)
     results = []
@@ -160,7 +166,12 @@ def _wrong(en: str, zh: str) -> MatineeError:
 
 
 def load(
-    path: Path, settings: Settings, *, features: Path | None, items: Path | None
+    path: Path,
+    settings: Settings,
+    *,
+    features: Sequence[Path] = (),
+    items: Path | None = None,
+    progress: Progress = lambda what, done, total: None,
 ) -> tuple[Dataset, tuple[str, ...]]:
     """The data set with its item table and features, and what a reader of the report should know of them."""
     data = read_dataset(path, settings.format)
@@ -170,16 +181,15 @@ def load(
         rows = {row: known[key] for row, key in enumerate(data.items) if key in known}
         notes.append(f"items: {len(rows)} of {len(data.items)} found in {items.name}")
         data = replace(data, catalogue={**data.catalogue, **rows}, files=(*data.files, items))
-    if features is not None:
-        found = read_features(features, data.items)
-        for modality, matrix in found.items():
-            there = int((~np.isnan(matrix[:, 0])).sum())
-            notes.append(f"features: {modality}, {matrix.shape[1]} dimensions, {there} of {len(data.items)} items")
-        data = replace(data.with_features(found), files=(*data.files, features))
-    elif settings.words and (vectors := word_features(data)) is not None:
-        there = int((~np.isnan(vectors[:, 0])).sum())
-        notes.append(f"features: words (TF-IDF, SVD {vectors.shape[1]}), {there} of {len(data.items)} items")
+    for file in features:
+        data = replace(data.with_features(read_features(file, data.items)), files=(*data.files, file))
+    if settings.encode:
+        data = data.with_features(encoded_features(data, settings.encode, progress))
+    if not data.features and settings.words and (vectors := word_features(data)) is not None:
         data = data.with_features({"words": vectors})
+    for name, matrix in data.features.items():
+        there = int((~np.isnan(matrix[:, 0])).sum())
+        notes.append(f"features: {name}, {matrix.shape[1]} dimensions, {there} of {len(data.items)} items")
     return data, tuple(notes)
 
 

@@ -146,7 +146,7 @@ def test_features_and_items_can_be_given(camps, tmp_path):
     ids = [f"{c}{n}" for c in "ab" for n in range(12)]
     np.savez(tmp_path / "f.npz", ids=np.array(ids), text=np.array([[i[0] == "a", i[0] == "b"] for i in ids], float))
     settings = Settings(split="leave-one-out", recipes=("content",), at=(5,), resamples=50, warm_up=False)
-    found = evaluate(log, settings, features=tmp_path / "f.npz", items=camps.parent / "items.csv")
+    found = evaluate(log, settings, features=[tmp_path / "f.npz"], items=camps.parent / "items.csv")
     assert "text, 2 dimensions, 24 of 24" in found.notes[1]
     assert found.results[0].metrics["hr@5"].value > 0.9
     assert "diversity@5" in found.results[0].metrics
