@@ -5,49 +5,25 @@ Each packet is tried alone, so a damaged file gives what can still be read of it
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 
 from matinee.media.answers import Answer, Job
+from matinee.media.hear import listen, read_subtitles
+from matinee.media.packets import TRIES, Trouble, attached, decoded, length
 from matinee.media.pictures import COVER, SIDE, WIDEST, cover_of, packed, small, worth
-from matinee.media.tags import cleaned, read_chapters, read_tags
-from matinee.types import Floats, Pixels
+from matinee.media.tags import read_chapters, read_tags
+from matinee.types import Pixels
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mp3,wav,flac,ogg,aac,mpeg,mpegts,mpegvideo,flv,asf,aiff,w64,caf,amr,ac3,"
     "eac3,dts,ape,wv,tta,au,m4v,ivf,dv,mxf,rm,h264,hevc,nut,obu"
 )
-RATE = 16_000
 SHORT = 30.0  # seconds: a video with fewer keyframes than wanted is decoded through when no longer than this
-TRIES = 400  # packets looked through for one keyframe
-WINDOWS = 6
-WRITTEN = ("subrip", "ass", "ssa", "mov_text", "webvtt", "text")  # subtitles that are text, not pictures
-LONGEST_WORDS = 200_000
-
-
-@dataclass(slots=True)
-class Trouble:
-    """What went wrong on the way, and when the child must answer."""
-
-    until: float
-    broken: int = 0
-    reasons: set[str] = field(default_factory=set)
-
-    @property
-    def over(self) -> bool:
-        if time.process_time() < self.until:
-            return False
-        self.reasons.add("time")
-        return True
-
-    def hurt(self) -> None:
-        self.broken += 1
-        self.reasons.add("damaged")
 
 
 def read_av(file: IO[bytes], job: Job) -> Answer:
@@ -93,20 +69,6 @@ def read_av(file: IO[bytes], job: Job) -> Answer:
     return Answer(
         kind="video" if seen.get("frame_count") else "audio", note=note, sound=heard.tobytes(), **about, **seen
     )
-
-
-def attached(stream: Any) -> bool:
-    from av.stream import Disposition
-
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
-def length(container: Any, streams: list[Any]) -> float | None:
-    """Seconds, from the container or its longest stream; None where nothing sensible is said."""
-    said = [container.duration / 1e6] if container.duration else []
-    said += [float(s.duration * s.time_base) for s in streams if s.duration and s.time_base]
-    good = [s for s in said if np.isfinite(s) and 0 < s < 1e7]
-    return max(good[:1] or [0]) or None
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -237,27 +199,6 @@ def next_keyframe(container: Any, stream: Any, trouble: Trouble, seen: set[int])
     return None
 
 
-def decoded(container: Any, stream: Any, trouble: Trouble) -> Iterator[Any]:
-    """Every frame from here on; packets that break are counted and stepped over."""
-    import av
-
-    packets = container.demux(stream)
-    while not trouble.over:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError:
-            trouble.hurt()
-            return
-        try:
-            yield from packet.decode()
-        except (av.FFmpegError, ValueError):
-            trouble.hurt()
-            if trouble.broken > TRIES:
-                return
-
-
 def evenly(container: Any, stream: Any, duration: float, job: Job, trouble: Trouble) -> Iterator[Any]:
     """Frames nearest to evenly spread moments, by decoding all of a short video."""
     import av
@@ -308,103 +249,3 @@ def embedded_cover(container: Any, stream: Any, job: Job) -> bytes:
     except av.FFmpegError:
         pass
     return b""
-
-
-# --- sound -----------------------------------------------------------------------------------------------------------
-
-
-def listen(container: Any, stream: Any, job: Job, trouble: Trouble) -> Floats:
-    """Mono 16 kHz: the whole when short, else six windows spread over it, joined."""
-    import av
-
-    stream.codec_context.thread_count = 1
-    duration = length(container, [stream])
-    start = float((stream.start_time or 0) * stream.time_base)
-    each = job.sound / WINDOWS
-    if duration is None or duration <= job.sound:
-        moments, each = [start], job.sound
-    else:
-        moments = [start + (k + 0.5) / WINDOWS * duration - each / 2 for k in range(WINDOWS)]
-    parts: list[Floats] = []
-    for moment in moments:
-        if trouble.over:
-            break
-        try:
-            container.seek(max(0, int(moment / stream.time_base)), stream=stream)
-        except (av.FFmpegError, OverflowError):
-            if moment > start:
-                trouble.hurt()
-                continue
-        parts.append(window(container, stream, int(each * RATE), trouble))
-    joined = np.concatenate([*parts, np.empty(0, np.float32)])
-    return np.asarray(np.clip(np.nan_to_num(joined, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1), np.float32)
-
-
-def window(container: Any, stream: Any, samples: int, trouble: Trouble) -> Floats:
-    """The next n samples from here."""
-    import av
-
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-    parts: list[Floats] = []
-    got = 0
-    for frame in decoded(container, stream, trouble):
-        try:
-            frame.pts = None  # jumps of a damaged clock would make the resampler wait
-            parts += [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(frame)]
-        except (av.FFmpegError, ValueError):
-            trouble.hurt()
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-            if trouble.broken > TRIES:
-                break
-        got = sum(len(p) for p in parts)
-        if got >= samples:
-            break
-    else:
-        try:
-            parts += [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(None)]
-        except (av.FFmpegError, ValueError):
-            trouble.hurt()
-    return np.concatenate([*parts, np.empty(0, np.float32)])[:samples]
-
-
-# --- subtitles -------------------------------------------------------------------------------------------------------
-
-
-def read_subtitles(container: Any, trouble: Trouble) -> dict[str, str]:
-    """The words of the first subtitle stream that is text, as an answer's fields; as far as time allows."""
-    import av
-
-    streams = [s for s in container.streams.subtitles if s.codec_context.name in WRITTEN]
-    if not streams or trouble.over:
-        return {}
-    lines: list[str] = []
-    size = 0
-    try:
-        container.seek(0)
-        for packet in container.demux(streams[0]):
-            if trouble.over or size > LONGEST_WORDS:
-                break
-            for line in words_of(packet):
-                if line and (not lines or lines[-1] != line):
-                    lines.append(line)
-                    size += len(line)
-    except av.FFmpegError:
-        trouble.hurt()
-    return {"subtitles": "\n".join(lines)[:LONGEST_WORDS], "spoken": str(streams[0].language or "")}
-
-
-def words_of(packet: Any) -> list[str]:
-    """The plain text of one subtitle packet: what follows the eighth comma of its ASS line, without marks."""
-    import av
-
-    out = []
-    try:
-        for part in packet.decode():
-            for line in getattr(part, "rects", None) or [part]:
-                ass = getattr(line, "ass", b"") or b""
-                text = ass.decode("utf-8", "replace") if isinstance(ass, bytes) else str(ass)
-                text = text.split(",", 8)[-1].replace("\\N", " ").replace("\\n", " ")
-                out.append(cleaned(re.sub(r"\{[^}]{0,200}\}|<[^>]{0,100}>", "", text), 500))
-    except (av.FFmpegError, ValueError):
-        return out
-    return out

@@ -1,0 +1,112 @@
+"""Sound and subtitles inside the fenced child: windows of sound, and words that are written in the file."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from matinee.media.answers import Job
+from matinee.media.packets import TRIES, Trouble, decoded, length
+from matinee.media.tags import cleaned
+from matinee.types import Floats
+
+RATE = 16_000
+WINDOWS = 6
+WRITTEN = ("subrip", "ass", "ssa", "mov_text", "webvtt", "text")  # subtitles that are text, not pictures
+LONGEST_WORDS = 200_000
+
+
+def listen(container: Any, stream: Any, job: Job, trouble: Trouble) -> Floats:
+    """Mono 16 kHz: the whole when short, else six windows spread over it, joined."""
+    import av
+
+    stream.codec_context.thread_count = 1
+    duration = length(container, [stream])
+    start = float((stream.start_time or 0) * stream.time_base)
+    each = job.sound / WINDOWS
+    if duration is None or duration <= job.sound:
+        moments, each = [start], job.sound
+    else:
+        moments = [start + (k + 0.5) / WINDOWS * duration - each / 2 for k in range(WINDOWS)]
+    parts: list[Floats] = []
+    for moment in moments:
+        if trouble.over:
+            break
+        try:
+            container.seek(max(0, int(moment / stream.time_base)), stream=stream)
+        except (av.FFmpegError, OverflowError):
+            if moment > start:
+                trouble.hurt()
+                continue
+        parts.append(window(container, stream, int(each * RATE), trouble))
+    joined = np.concatenate([*parts, np.empty(0, np.float32)])
+    return np.asarray(np.clip(np.nan_to_num(joined, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1), np.float32)
+
+
+def window(container: Any, stream: Any, samples: int, trouble: Trouble) -> Floats:
+    """The next n samples from here."""
+    import av
+
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+    parts: list[Floats] = []
+    got = 0
+    for frame in decoded(container, stream, trouble):
+        try:
+            frame.pts = None  # jumps of a damaged clock would make the resampler wait
+            parts += [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(frame)]
+        except (av.FFmpegError, ValueError):
+            trouble.hurt()
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+            if trouble.broken > TRIES:
+                break
+        got = sum(len(p) for p in parts)
+        if got >= samples:
+            break
+    else:
+        try:
+            parts += [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(None)]
+        except (av.FFmpegError, ValueError):
+            trouble.hurt()
+    return np.concatenate([*parts, np.empty(0, np.float32)])[:samples]
+
+
+def read_subtitles(container: Any, trouble: Trouble) -> dict[str, str]:
+    """The words of the first subtitle stream that is text, as an answer's fields; as far as time allows."""
+    import av
+
+    streams = [s for s in container.streams.subtitles if s.codec_context.name in WRITTEN]
+    if not streams or trouble.over:
+        return {}
+    lines: list[str] = []
+    size = 0
+    try:
+        container.seek(0)
+        for packet in container.demux(streams[0]):
+            if trouble.over or size > LONGEST_WORDS:
+                break
+            for line in words_of(packet):
+                if line and (not lines or lines[-1] != line):
+                    lines.append(line)
+                    size += len(line)
+    except av.FFmpegError:
+        trouble.hurt()
+    return {"subtitles": "\n".join(lines)[:LONGEST_WORDS], "spoken": str(streams[0].language or "")}
+
+
+def words_of(packet: Any) -> list[str]:
+    """The plain text of one subtitle packet: what follows the eighth comma of its ASS line, without marks."""
+    import av
+
+    out = []
+    try:
+        for part in packet.decode():
+            for line in getattr(part, "rects", None) or [part]:
+                ass = getattr(line, "ass", b"") or b""
+                text = ass.decode("utf-8", "replace") if isinstance(ass, bytes) else str(ass)
+                text = text.split(",", 8)[-1].replace("\\N", " ").replace("\\n", " ")
+                out.append(cleaned(re.sub(r"\{[^}]{0,200}\}|<[^>]{0,100}>", "", text), 500))
+    except (av.FFmpegError, ValueError):
+        return out
+    return out
