@@ -19,7 +19,10 @@ from matinee.settings import Library
 from matinee.store import open_store
 from matinee.types import Event, Item
 
-COMMANDS = ("init", "ingest", "train", "recommend", "similar", "search", "show", "serve", "demo", "weights")
+COMMANDS = (
+    "init", "ingest", "train", "recommend", "similar", "search", "show", "serve", "demo", "weights", "export", "backup",
+    "restore", "check", "erase",
+)  # fmt: skip
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -1,0 +1,186 @@
+"""``matinee backup``, ``restore``, ``check`` and ``erase``: looking after a library."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matinee.cli.options import HERE, At, Json, opened
+from matinee.cli.words import emit, note, say, t
+from matinee.errors import MatineeError
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help=t("Do not ask.", "不再询问。"))]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        help=t(
+            """Copy the library as of one moment to a new folder. A server may go on meanwhile.
+
+            \b
+            Example:
+              matinee backup /backups/films-monday
+            """,
+            """把库在某一时刻的完整状态复制到新文件夹。服务可以继续运行。
+
+            \b
+            例：
+              matinee backup /backups/films-monday
+            """,
+        )
+    )(backup)
+    app.command(
+        help=t(
+            """Put a backup in the library's place. Users erased since stay erased.
+
+            \b
+            Example:
+              matinee restore /backups/films-monday --library films
+            """,
+            """用备份替换库的内容。此后删除的用户仍保持删除。
+
+            \b
+            例：
+              matinee restore /backups/films-monday --library films
+            """,
+        )
+    )(restore)
+    app.command(
+        help=t(
+            """Look for damage: every page, row, and file that the database names. Exit code 1 when there is any.
+
+            \b
+            Example:
+              matinee check
+            """,
+            """检查损坏：每个页面、每一行、数据库引用的每个文件。发现损坏时退出码为 1。
+
+            \b
+            例：
+              matinee check
+            """,
+        )
+    )(check)
+    app.command(
+        help=t(
+            """Forget a user: every event and every byte of the id leaves the database's files.
+
+            Backups and trained releases made before still rest on those events: delete those backups, and train again.
+
+            \b
+            Examples:
+              matinee erase --user ann
+              matinee erase --user ann --backups /backups --yes
+            """,
+            """忘记一个用户：数据库文件中不再有其任何事件，也不再有其 ID 的任何字节。
+
+            此前的备份和训练结果仍包含这些事件的影响：请删除这些备份，并重新训练。
+
+            \b
+            例：
+              matinee erase --user ann
+              matinee erase --user ann --backups /backups --yes
+            """,
+        )
+    )(erase)
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help=t("A new folder.", "新文件夹。"))],
+    at: At = HERE,
+    as_json: Json = False,
+) -> None:
+    from matinee.settings import Library
+    from matinee.store.backup import backup as write
+
+    Library.open(at)
+    made = write(at, target)
+    if as_json:
+        emit({"backup": str(made.path), "made": made.manifest.made, "files": len(made.manifest.files)})
+    else:
+        say(t(f"{made.path}: {len(made.manifest.files)} files, each with its hash.",
+              f"{made.path}：{len(made.manifest.files)} 个文件，均带哈希值。"))  # fmt: skip
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help=t("A backup.", "备份。"))],
+    at: At = HERE,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    from matinee.store.backup import read
+    from matinee.store.backup import restore as put_back
+
+    read(source)  # a damaged backup is told before anything is asked
+    if (at / "matinee.db").exists():
+        _sure(yes, f"Replace what is in the library {at}?", f"替换库 {at} 中的内容？")
+    found = put_back(source, at)
+    if as_json:
+        emit({"library": str(at), "backup": str(found.path), "made": found.manifest.made})
+    else:
+        say(t(f"{at} is as it was in {found.path}.", f"{at} 已恢复到 {found.path} 的状态。"))
+
+
+def check(at: At = HERE, as_json: Json = False) -> None:
+    from matinee.errors import language
+    from matinee.settings import Library
+    from matinee.store.check import check as look
+
+    library = Library.open(at)
+    found = look(library.database, library.path)
+    if as_json:
+        emit([{"code": one.code, "place": one.place, "en": one.en, "zh": one.zh} for one in found])
+    for one in found:
+        if not as_json:
+            say(f"{one.place}: {one.zh if language() == 'zh' else one.en}")
+    if found:
+        en, zh = f"{len(found)} pieces are damaged.", f"发现 {len(found)} 处损坏。"
+        raise MatineeError("check.damaged", en, zh, exit_code=1)
+    if not as_json:
+        say(t("The library is whole.", "库完好无损。"))
+
+
+def erase(
+    user: Annotated[str, typer.Option("--user", "-u", help=t("The user's id.", "用户 ID。"))],
+    at: At = HERE,
+    backups: Annotated[
+        Path | None, typer.Option("--backups", metavar="DIR", help=t("Where backups lie.", "备份所在的文件夹。"))
+    ] = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    from matinee.store.erase import backups_with_erased
+    from matinee.store.sqlite import SQLiteStore
+
+    with opened(at) as (_, store):
+        _sure(yes, f"Erase the user {user} for ever?", f"永久删除用户 {user}？")
+        gone = store.erase_user(user)
+        copies = sorted(backups.glob("*/matinee.db")) if backups else []
+        holding = backups_with_erased(store.database, copies) if isinstance(store, SQLiteStore) else []
+    if not gone:
+        raise MatineeError("user.unknown", f"There is no user {user!r}.", f"没有用户“{user}”。")
+    if as_json:
+        emit({"erased": True, "backups": [str(copy.parent) for copy in holding]})
+        return
+    say(t("Erased.", "已删除。"))
+    note(t("Trained models still rest on what was erased; make them anew: matinee train",
+           "已训练的模型仍包含其影响；请重新训练：matinee train"))  # fmt: skip
+    for copy in holding:
+        note(
+            t(
+                f"{copy.parent} still holds erased users: delete it.",
+                f"{copy.parent} 中仍有已删除的用户：请删除该备份。",
+            )
+        )
+
+
+def _sure(yes: bool, en: str, zh: str) -> None:
+    """Asks on a terminal; elsewhere ``--yes`` must have been given."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise MatineeError("not.sure", f"{en} Say so with --yes.", f"{zh} 请加上 --yes 确认。")
+    typer.confirm(t(en, zh), abort=True)

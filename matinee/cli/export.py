@@ -1,0 +1,128 @@
+"""``matinee export``: what a library knows, as files that other programs read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from matinee.cli.options import HERE, At, Json, opened
+from matinee.cli.words import emit, say, t
+from matinee.errors import MatineeError
+
+if TYPE_CHECKING:
+    from matinee.protocols import Store
+
+Out = Annotated[Path, typer.Argument(metavar="FILE", help=t("Where to write.", "写到哪里。"))]
+ALL = 10**12  # events of a user; more than there are
+
+
+def add_to(app: typer.Typer) -> None:
+    group = typer.Typer(
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        help=t(
+            """Write items, events or vectors to a file. Items and events are catalogues that ``ingest`` reads again.
+
+            \b
+            Examples:
+              matinee export items items.jsonl
+              matinee export events events.jsonl
+              matinee export vectors text.npz --space text
+            """,
+            """把条目、事件或向量写入文件。条目和事件是 ``ingest`` 可以重新导入的目录。
+
+            \b
+            例：
+              matinee export items items.jsonl
+              matinee export events events.jsonl
+              matinee export vectors text.npz --space text
+            """,
+        ),
+    )
+    group.command(help=t("Items as JSONL.", "条目（JSONL）。"))(items)
+    group.command(help=t("Events as JSONL, by user, oldest first.", "事件（JSONL），按用户、从旧到新。"))(events)
+    group.command(
+        help=t(
+            "Vectors of a space as NumPy's npz: ids (n,) text, vectors (n, dim) float32, unit rows.",
+            "某个空间的向量（npz）：ids (n,) 文本，vectors (n, dim) float32，单位长度。",
+        )  # fmt: skip
+    )(vectors)
+    app.add_typer(group, name="export")
+
+
+def items(file: Out, at: At = HERE, as_json: Json = False) -> None:
+    import msgspec
+
+    def write(store: Store, out: IO[bytes]) -> int:
+        n = 0
+        for _, item in store.items():
+            out.write(msgspec.json.encode(item) + b"\n")
+            n += 1
+        return n
+
+    _written(file, at, as_json, write)
+
+
+def events(file: Out, at: At = HERE, as_json: Json = False) -> None:
+    import msgspec
+
+    def write(store: Store, out: IO[bytes]) -> int:
+        n = 0
+        for _, user in store.users():
+            for event in reversed(store.events_of(user, ALL)):
+                out.write(msgspec.json.encode(event) + b"\n")
+                n += 1
+        return n
+
+    _written(file, at, as_json, write)
+
+
+def vectors(
+    file: Out,
+    space: Annotated[
+        str, typer.Option("--space", help=t("Such as text, frames, sound.", "例如 text、frames、sound。"))
+    ],
+    at: At = HERE,
+    as_json: Json = False,
+) -> None:
+    import numpy as np
+
+    def write(store: Store, out: IO[bytes]) -> int:
+        known = {one.name: one for one in store.spaces()}
+        if space not in known:
+            names = ", ".join(sorted(known)) or "-"
+            raise MatineeError(
+                "space.unknown", f"There is no space {space!r}; there are: {names}", f"没有空间“{space}”；现有：{names}"
+            )
+        rows, found = store.vectors(known[space])
+        ids = {row: item.id for row, item in store.items()}
+        np.savez(out, ids=np.array([ids[row] for row in rows.tolist()], np.str_), vectors=found)
+        return len(rows)
+
+    _written(file, at, as_json, write)
+
+
+def _written(file: Path, at: Path, as_json: bool, write: Callable[[Store, IO[bytes]], int]) -> None:
+    """The file appears whole or not at all; one that is there is not written over."""
+    if file.exists():
+        raise MatineeError(
+            "export.exists", f"{file} is there already. Name another file.", f"{file} 已存在。请换一个文件名。"
+        )
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with opened(at) as (_, store), part.open("wb") as out:
+            n = write(store, out)
+        os.replace(part, file)
+    except OSError as error:
+        en, zh = f"{file} cannot be written: {error.strerror}.", f"无法写入 {file}：{error.strerror}。"
+        raise MatineeError("export.failed", en, zh, exit_code=1) from error
+    finally:
+        part.unlink(missing_ok=True)
+    if as_json:
+        emit({"file": str(file), "rows": n})
+    else:
+        say(t(f"{n} rows in {file}", f"{n} 行，写入 {file}"))
