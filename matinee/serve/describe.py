@@ -58,3 +58,32 @@ class EventsOperation(Operation):
 class ItemOperation(Operation):
     def __post_init__(self) -> None:
         self.request_body = _body(item_schema())
+
+
+@dataclass
+class StreamOperation(Operation):
+    def __post_init__(self) -> None:
+        content = {
+            "application/x-ndjson": OpenAPIMediaType(schema=Schema(type=T.STRING, description="an event a line"))
+        }
+        self.request_body = RequestBody(content=content, required=True)
+
+
+@dataclass
+class BatchOperation(Operation):
+    def __post_init__(self) -> None:
+        properties: dict[str, Reference | Schema] = {
+            "users": Schema(type=T.ARRAY, items=TEXT, min_items=1, max_items=200),
+            "n": Schema(type=T.INTEGER, minimum=1, maximum=200),
+            "categories": TEXTS, "collection": TEXT, "where": TEXT, "scenario": TEXT,
+            "diversity": _or_none(Schema(type=T.NUMBER, minimum=0, maximum=1)),
+        }  # fmt: skip
+        self.request_body = _body(
+            Schema(type=T.OBJECT, properties=properties, required=["users"], additional_properties=False)
+        )
+
+
+@dataclass
+class SessionOperation(Operation):
+    def __post_init__(self) -> None:
+        self.request_body = _body(Schema(type=T.OBJECT, properties={"key": TEXT}, additional_properties=False))

@@ -1,22 +1,36 @@
-"""What stands before the routes: keeps escaped path segments, checks the host, the origin and the key."""
+"""What stands before the routes: keeps escaped path segments; checks host, origin, key and rate; sheds what is too
+much; counts and times. Nothing here reads a body."""
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+import msgspec
+
 from matinee.serve import words
+from matinee.serve.keys import ROLES, Keys, Role, digest, needed
+from matinee.serve.metrics import Metrics
+from matinee.serve.pressure import Gate, Rates
 from matinee.serve.problem import MEDIA_TYPE, body
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
+Headers = Mapping[bytes, str]
+
+access = logging.getLogger("matinee.access")
 SAFE = ("GET", "HEAD", "OPTIONS")
+COOKIE = "matinee_key"
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -35,6 +49,14 @@ def is_loopback(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    status: int
+    code: str
+    detail: tuple[str, str]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Edge:
     """ASGI middleware around the whole application.
 
@@ -42,53 +64,107 @@ class Edge:
     - ``hosts``: names that a ``Host`` header may carry (none = any). On loopback this stops DNS rebinding: a foreign
       page whose name was pointed at 127.0.0.1 still sends its own name.
     - A write that carries a foreign ``Origin`` is refused, so no foreign page can send events through a browser.
-    - ``key``: when given, ``/api`` wants it as ``Authorization: Bearer`` or ``X-API-Key``; compared in constant time.
+    - ``keys``: where there are any, ``/api`` and ``/metrics`` want one of the right role, as ``Authorization: Bearer``,
+      ``X-API-Key`` or the page's cookie.
+    - ``rates`` and ``gate`` bound one asker and all together; ``seconds`` is the longest an answer may take to begin.
     """
 
     app: App
     hosts: frozenset[str] = frozenset()
-    key: str = ""
+    keys: Keys = field(default_factory=lambda: Keys({}))
+    rates: Rates = field(default_factory=Rates)
+    gate: Gate = field(default_factory=Gate)
+    metrics: Metrics = field(default_factory=Metrics)
+    seconds: float = 10.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        started = time.perf_counter()
         headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        if refusal := self._refusal(scope, headers):
-            await _refuse(send, headers, *refusal)
-            return
         raw = scope.get("raw_path") or scope["path"].encode()
         scope = {**scope, "path": raw.partition(b"?")[0].decode("latin-1")}
+        answer = Answer(send)
+        if refusal := self._refusal(scope, headers):
+            await answer.refuse(headers, refusal)
+        elif not scope["path"].startswith("/api/") or scope["path"].endswith(("/health", "/media")):
+            await self.app(scope, receive, answer.pass_on)  # cheap, or long by nature
+        elif not await self.gate.enter():
+            await answer.refuse(headers, BUSY)
+        else:
+            try:
+                await asyncio.wait_for(self.app(scope, receive, answer.pass_on), self.seconds)
+            except TimeoutError:
+                if not answer.status:
+                    await answer.refuse(headers, SLOW)
+            finally:
+                self.gate.leave()
+        self._told(scope, answer.status, time.perf_counter() - started)
 
-        async def with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
-            await send(message)
-
-        await self.app(scope, receive, with_headers)
-
-    def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> tuple[int, str, tuple[str, str]] | None:
+    def _refusal(self, scope: Scope, headers: Headers) -> Refusal | None:
         host = headers.get(b"host", "")
         name = _parsed(f"//{host}").hostname if _plain(host) else None
         if self.hosts and (name is None or (name not in self.hosts and not is_loopback(name))):
-            return 421, "host.unknown", (
-                "This server does not answer to that host name. Open it by its address, or name it with --allow-host.",
-                "服务器不接受此主机名。请用地址访问，或用 --allow-host 指定。",
-            )  # fmt: skip
+            return HOST
         origin = headers.get(b"origin")
         if scope["method"] not in SAFE and origin and _parsed(origin).netloc != host:
-            return 403, "origin.foreign", (
-                "A page of another site may not change anything here.", "不允许其他网站的页面修改这里的数据。",
-            )  # fmt: skip
-        if self.key and scope["path"].startswith("/api") and not self._has_key(headers):
-            return 401, "key.needed", (
-                "Send the key as 'Authorization: Bearer KEY'.", "请用 'Authorization: Bearer KEY' 发送密钥。",
-            )  # fmt: skip
+            return ORIGIN
+        key = _key(headers)
+        guarded = scope["path"].startswith("/api/") or scope["path"] == "/metrics"
+        if self.keys and guarded and scope["path"] not in OPEN:
+            role = self.keys.role_of(key)
+            if role is None:
+                return KEY
+            if ROLES.index(role) < ROLES.index(needed(scope["method"], scope["path"])):
+                return _role(needed(scope["method"], scope["path"]))
+        asker = digest(key) if key else str((scope.get("client") or ("",))[0])
+        if guarded and (wait := self.rates.wait(asker)):
+            return _rate(wait)
         return None
 
-    def _has_key(self, headers: dict[bytes, str]) -> bool:
-        given = headers.get(b"x-api-key") or headers.get(b"authorization", "").removeprefix("Bearer ")
-        return hmac.compare_digest(given.encode(), self.key.encode())
+    def _told(self, scope: Scope, status: int, seconds: float) -> None:
+        """Counts the request under its route's pattern; ids of users and items are in no label and in no log line."""
+        route = str(scope.get("path_template") or "other")
+        labels = {"method": scope["method"], "route": route}
+        self.metrics.count("matinee_requests_total", status=str(status), **labels)
+        self.metrics.time("matinee_request_seconds", seconds, **labels)
+        if access.isEnabledFor(logging.INFO):
+            line = {**labels, "status": status, "ms": round(seconds * 1000, 2)}
+            access.info(msgspec.json.encode(line).decode())
+
+
+class Answer:
+    """Passes the application's answer on with the headers that every answer has, and remembers its status."""
+
+    def __init__(self, send: Send) -> None:
+        self.send, self.status = send, 0
+
+    async def pass_on(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
+        await self.send(message)
+
+    async def refuse(self, headers: Headers, refusal: Refusal) -> None:
+        lang = words.language_of(headers.get(b"accept-language"))
+        content = body(refusal.status, refusal.code, words.pick(refusal.detail, lang), lang)
+        told = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(content)).encode())]
+        start = {"type": "http.response.start", "status": refusal.status, "headers": [*told, *refusal.headers]}
+        await self.pass_on(start)
+        await self.send({"type": "http.response.body", "body": content})
+
+
+def _key(headers: Headers) -> str:
+    if given := headers.get(b"x-api-key"):
+        return given
+    if (bearer := headers.get(b"authorization", "")).startswith("Bearer "):
+        return bearer.removeprefix("Bearer ")
+    try:
+        cookie = SimpleCookie(headers.get(b"cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return cookie.value if cookie else ""
 
 
 def _parsed(address: str) -> SplitResult:
@@ -102,13 +178,34 @@ def _plain(host: str) -> bool:
     return all(c.isalnum() or c in ".-:[]_" for c in host)
 
 
-async def _refuse(
-    send: Send, headers: dict[bytes, str], status: int, code: str, detail: tuple[str, str]
-) -> None:  # fmt: skip
-    lang = words.language_of(headers.get(b"accept-language"))
-    content = body(status, code, words.pick(detail, lang), lang)
-    answer = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(content)).encode())]
-    if status == 401:
-        answer.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": status, "headers": [*answer, *HEADERS]})
-    await send({"type": "http.response.body", "body": content})
+OPEN = ("/api/v1/health", "/api/v1/session")
+HOST = Refusal(421, "host.unknown", (
+    "This server does not answer to that host name. Open it by its address, or name it in MATINEE_HOSTS.",
+    "服务器不接受此主机名。请用地址访问，或在 MATINEE_HOSTS 中指定。",
+))  # fmt: skip
+ORIGIN = Refusal(403, "origin.foreign", (
+    "A page of another site may not change anything here.", "不允许其他网站的页面修改这里的数据。",
+))  # fmt: skip
+KEY = Refusal(401, "key.needed", (
+    "Send the key as 'Authorization: Bearer KEY'.", "请用 'Authorization: Bearer KEY' 发送密钥。",
+), ((b"www-authenticate", b"Bearer"),))  # fmt: skip
+BUSY = Refusal(503, "server.busy", (
+    "More is asked than can be answered now. Try again in a second.", "请求过多，暂时无法处理。请一秒后重试。",
+), ((b"retry-after", b"1"),))  # fmt: skip
+SLOW = Refusal(503, "server.slow", (
+    "The answer took too long and was given up. Ask for less, or try again.",
+    "处理超时，已放弃。请减少请求内容或稍后重试。",
+), ((b"retry-after", b"2"),))  # fmt: skip
+
+
+def _role(role: Role) -> Refusal:
+    return Refusal(403, "key.role", (
+        f"This needs a key of the role {role}; the one that was sent may do less.",
+        f"此操作需要 {role} 角色的密钥；当前密钥权限不足。",
+    ))  # fmt: skip
+
+
+def _rate(wait: float) -> Refusal:
+    return Refusal(429, "rate.exceeded", (
+        f"You ask too often. Try again in {wait:.1f} s.", f"请求过于频繁。请在 {wait:.1f} 秒后重试。",
+    ), ((b"retry-after", str(math.ceil(wait)).encode()),))  # fmt: skip

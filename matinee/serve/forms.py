@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from matinee.types import Event
+
 
 class Brief(msgspec.Struct, kw_only=True):
     """What a list says of an item. ``cover`` and ``play`` are URL paths, null where there is nothing."""
@@ -62,6 +64,39 @@ class Recommendations(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Similar(Brief, kw_only=True):
     score: float
     by: str
+
+
+class Batch(msgspec.Struct, kw_only=True):
+    slates: tuple[Recommendations, ...]
+
+
+class BatchIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    users: tuple[str, ...]
+    n: int = 20
+    collection: str = ""
+    categories: tuple[str, ...] = ()
+    where: str = ""
+    scenario: str = "home"
+    diversity: float | None = None
+
+
+class SessionIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    key: str = ""
+
+
+class Export(msgspec.Struct, kw_only=True):
+    """All that is kept of a user."""
+
+    user: str
+    events: tuple[Event, ...]
+
+
+class Erased(msgspec.Struct, kw_only=True):
+    """``retrain``: whether the release in force was trained before; training again forgets what it learnt."""
+
+    user: str
+    erased: bool
+    retrain: bool
 
 
 class ScenarioForm(msgspec.Struct, kw_only=True):

@@ -19,7 +19,7 @@ from litestar.response import Stream
 
 from matinee import __version__
 from matinee.errors import Language, MatineeError
-from matinee.serve import asking, forms, intake, static, words
+from matinee.serve import asking, bulk, forms, intake, static, words
 from matinee.serve.answers import Answers
 from matinee.serve.describe import EventsOperation, ItemOperation
 from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
@@ -247,14 +247,14 @@ HANDLERS: Sequence[Any] = (
 
 def application(service: Service) -> Litestar:
     """The ASGI application over one service."""
-    api = Router("/api/v1", route_handlers=HANDLERS)
+    api = Router("/api/v1", route_handlers=[*HANDLERS, *bulk.HANDLERS])
     plain = JsonRenderPlugin(path=["/", "/openapi.json"])
     about = OpenAPIConfig(title="Matinee", version=__version__, path="/schema", render_plugins=[plain])
     handled: dict[Any, Any] = {
         MatineeError: on_matinee_error, HTTPException: on_http_error, Exception: on_any_error,
     }  # fmt: skip
     return Litestar(
-        [api, index, asset],
+        [api, index, asset, bulk.metrics],
         openapi_config=about,
         request_max_body_size=BODY,
         state=AppState({"service": service}),

@@ -89,6 +89,20 @@ def read_events(body: bytes, now: float) -> Batch:
     return Batch(tuple(events), tuple(positions), tuple(refused))
 
 
+def read_each(lines: Sequence[bytes], now: float) -> Batch:
+    """One event a line; a line that is no JSON is refused like any other bad event."""
+    events, positions, refused = [], [], []
+    for i, line in enumerate(lines):
+        try:
+            events.append(read_event(decode(line), now))
+            positions.append(i)
+        except RefusedError as reason:
+            refused.append((i, reason.code))
+        except MatineeError:
+            refused.append((i, "event.not_an_object"))
+    return Batch(tuple(events), tuple(positions), tuple(refused))
+
+
 class RefusedError(ValueError):
     def __init__(self, code: str) -> None:
         super().__init__(code)

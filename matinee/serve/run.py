@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from matinee.errors import MatineeError
 from matinee.protocols import Store
 from matinee.serve.edge import Edge, is_loopback
-from matinee.settings import Library
+from matinee.serve.keys import SHORTEST, Keys, Role, digest
+from matinee.serve.pressure import Gate, Rates
+from matinee.settings import Access, Library
 
 KEY, HOSTS = "MATINEE_KEY", "MATINEE_HOSTS"
+MAKE_ONE = f"export {KEY}=$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
 DRAIN = 10  # seconds that requests under way have when the server is asked to stop
 
 Say = Callable[[str, str], None]  # a line in English and in Chinese
@@ -72,18 +75,26 @@ def _address(host: str, why: str) -> MatineeError:
     )
 
 
-def key_for(host: str) -> str:
-    """The API key in force. Raises ``serve.no_key`` when others could reach the server and there is none."""
+def keys_for(host: str, settings: Access) -> Keys:
+    """The keys in force: those of the settings, and ``MATINEE_KEY`` as an admin's. Raises ``serve.no_key`` when others
+    could reach the server and there is none, ``serve.weak_key`` for one that could be guessed."""
     key = os.environ.get(KEY, "")
-    if not is_loopback(host) and len(key) < 16:
+    if key and len(key) < SHORTEST:
+        raise MatineeError(
+            "serve.weak_key",
+            f"{KEY} is too short: it needs at least {SHORTEST} characters of chance, for example: {MAKE_ONE}",
+            f"{KEY} 太短：至少需要 {SHORTEST} 个随机字符，例如：{MAKE_ONE}",
+        )
+    roles: dict[str, Role] = {known.sha256.lower(): known.role for known in settings.keys}
+    if key:
+        roles[digest(key)] = "admin"
+    if not roles and not is_loopback(host):
         raise MatineeError(
             "serve.no_key",
-            f"Others could reach {host}, so a key is needed: set {KEY} to at least 16 characters of chance, "
-            f"for example: export {KEY}=$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))')",
-            f"其他机器可以访问 {host}，因此需要密钥：请把 {KEY} 设为至少 16 个随机字符，"
-            f"例如：export {KEY}=$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))')",
+            f"Others could reach {host}, so a key is needed. Make one: {MAKE_ONE}",
+            f"其他机器可以访问 {host}，因此需要密钥。请创建：{MAKE_ONE}",
         )
-    return key
+    return Keys(roles)
 
 
 def allowed_hosts(host: str) -> frozenset[str]:
@@ -99,7 +110,8 @@ def serve(
 
     The address is said once the socket listens. Raises ``serve.*`` errors before that.
     """
-    key, bound = key_for(host), bind(host, port)
+    limits = library.settings.access
+    keys, bound = keys_for(host, limits), bind(host, port)
     with bound:
         import uvicorn
 
@@ -107,7 +119,10 @@ def serve(
         from matinee.serve.service import Service
 
         service = Service(library, store)
-        app = Edge(application(service), allowed_hosts(host), key)
+        app = Edge(
+            application(service), allowed_hosts(host), keys, Rates(limits.rate, limits.burst),
+            Gate(limits.running, limits.waiting), service.metrics, limits.seconds,
+        )  # fmt: skip
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
             timeout_graceful_shutdown=DRAIN, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,

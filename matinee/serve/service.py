@@ -23,6 +23,7 @@ from matinee.serve import paging
 from matinee.serve.assemble import State, counted, in_force, no_trends
 from matinee.serve.chances import Chances
 from matinee.serve.intake import Batch
+from matinee.serve.metrics import Metrics
 from matinee.serve.reading import Reader
 from matinee.settings import Library
 from matinee.types import EVENT_KINDS, Controls, Floats, History, Ints, Item, Limits, Query, Slate, Space
@@ -86,6 +87,7 @@ class Service:
         self._lock = threading.Lock()  # held for swaps, never while reading the store at length
         self._refreshing = Refreshing()
         self._files: Mapping[str, str] = {}
+        self.metrics = Metrics()
         self.chances = Chances(library.path / "slates.jsonl")
         started = time.monotonic()
         catalogue = catalogues.build(store)
@@ -206,6 +208,8 @@ class Service:
             again = state.recommender_for(ask.scenario, repeat=True).recommend(loosened)
             slate = self.still_there(again, state)
         slate = replace(slate, ms={"history": read, **slate.ms})
+        for stage, ms in slate.ms.items():
+            self.metrics.time("matinee_stage_seconds", ms / 1000, stage=stage)
         if slate.propensities.min(initial=1.0) < 1.0:
             self.chances.write(slate, ask.scenario, [state.catalogue.item(int(row)).id for row in slate.items])
         return Answered(slate, state, query, taken if len(slate.items) else ())
@@ -230,6 +234,9 @@ class Service:
         if not batch.events:
             return Appended(0, 0), batch.refused
         answer = self.store.append(batch.events)
+        self.metrics.count("matinee_events_total", answer.accepted, outcome="accepted")
+        self.metrics.count("matinee_events_total", answer.duplicates, outcome="duplicate")
+        self.metrics.count("matinee_events_total", len(answer.refused), outcome="refused")
         refused = [*batch.refused, *((batch.positions[i], code) for i, code in answer.refused)]
         return answer, tuple(sorted(refused))
 
@@ -275,6 +282,15 @@ class Service:
         counts = np.bincount(log_.users, minlength=max(row for row, _ in ids) + 1)
         ranked = sorted(ids, key=lambda pair: (-counts[pair[0]], pair[0]))
         return [(id_, int(counts[row])) for row, id_ in ranked[:n]]
+
+    def erase(self, user: str) -> bool:
+        """True when there was such a user. What is watched is then counted anew from the log that is left."""
+        if not self.store.erase_user(user):
+            return False
+        with self._lock:
+            trends = counted(no_trends(), self.store.log(), self.state.catalogue.size)
+            self.state = replace(self.state, trends=trends)
+        return True
 
     def row(self, state: State, id: str) -> int:
         """The row of a public id. Raises ``item.unknown`` (404)."""

@@ -1,0 +1,56 @@
+"""Keys with roles. A key is long and random; only its SHA-256 is kept, so who reads the settings learns no key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["read", "write", "admin"]
+ROLES: tuple[Role, ...] = ("read", "write", "admin")  # each may do what those before it may
+SHORTEST = 16  # characters of a key
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Roles by the SHA-256 of their keys, in hexadecimal. Without any, everybody on this machine may do everything."""
+
+    roles: Mapping[str, Role]
+
+    def role_of(self, key: str) -> Role | None:
+        """The highest role of a key, None for one that is unknown. Takes the same time whichever key it is."""
+        given = digest(key)
+        found: Role | None = None
+        for known, role in self.roles.items():
+            if hmac.compare_digest(given, known) and (found is None or ROLES.index(role) > ROLES.index(found)):
+                found = role
+        return found
+
+    def __bool__(self) -> bool:
+        return bool(self.roles)
+
+
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def fresh() -> str:
+    """A new key of 192 bits of chance."""
+    return secrets.token_urlsafe(24)
+
+
+def needed(method: str, path: str) -> Role:
+    """The role that a request needs: reading, telling what a user did, or changing the library and looking into it."""
+    if method in ("GET", "HEAD", "OPTIONS"):
+        return "admin" if path.endswith("/export") or path == "/metrics" else "read"
+    if method == "POST" and path.startswith("/api/v1/") and path.split("?")[0].removeprefix("/api/v1/") in WRITES:
+        return "write"
+    if method == "POST" and path == "/api/v1/recommendations":
+        return "read"
+    return "admin"
+
+
+WRITES = ("events", "events/stream")
