@@ -49,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
         help=t(
             "Vectors of a space as NumPy's npz: ids (n,) text, vectors (n, dim) float32, unit rows.",
             "某个空间的向量（npz）：ids (n,) 文本，vectors (n, dim) float32，单位长度。",
-        )  # fmt: skip
+        )
     )(vectors)
     app.add_typer(group, name="export")
 
