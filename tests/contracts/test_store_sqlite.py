@@ -366,4 +366,4 @@ def test_ten_thousand_vectors_are_read_at_once(tmp_path: Path) -> None:
             took.append(time.perf_counter() - begin)
         assert np.array_equal(found, matrix)
         assert np.array_equal(rows, np.arange(10_000))
-        assert min(took) < 0.4
+        assert min(took) < 1.0
