@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from matinee.encoders.prints import near_pairs
 from matinee.ingest.keep import keep, keep_linked
 from matinee.ingest.readers import DONE, Outcome, Plan, digest_of, read_all
 from matinee.ingest.run import Run
@@ -37,6 +38,7 @@ def take_media(run: Run, found: Sequence[Found], described: Mapping[Path, Item])
         run.progress("media", done, len(plans))
     for outcome in linked:
         keep_linked(run, outcome, known)
+    link_near(run, {plan.item for plan in plans})
 
 
 def to_read(run: Run, found: Sequence[Found], described: Mapping[Path, Item]) -> list[Plan]:
@@ -109,3 +111,25 @@ def mark_missing(run: Run, roots: Sequence[Path]) -> None:
             run.store.put_file(replace(old, status="missing"))
         run.report.missing += 1
         run.report.note(path, "missing", "it is gone; its item stays without media", "文件已不存在，条目保留但没有媒体")
+
+
+def link_near(run: Run, fresh: set[str]) -> None:
+    """Items that share pictures or sound with a fresh one name each other in the fact ``near``: other encodings, other
+    sizes, trims. Nothing is merged: which of them to show is for others to decide."""
+    prints = {row: dict(value) for row, value in run.store.all_facts("print")}
+    names = {row: item.id for row, item in run.store.items() if row in prints}
+    rows = [row for row, id_ in names.items() if id_ in fresh]
+    hashes = {row: run.store.facts(names[row]).get("media", {}).get("hash") for row in rows}
+    pairs: dict[frozenset[int], list[dict[str, object]]] = {}
+    for near in near_pairs({r: p for r, p in prints.items() if r in names}, rows):
+        if hashes.get(near.first) != run.store.facts(names[near.second]).get("media", {}).get("hash"):
+            pairs.setdefault(frozenset((near.first, near.second)), []).append({"by": near.by, "share": near.share})
+    with run.store.together():
+        for pair, shared in pairs.items():
+            first, second = (names[row] for row in sorted(pair))
+            for one, other in ((first, second), (second, first)):
+                others = [n for n in run.store.facts(one).get("near", []) if n.get("item") != other]
+                run.store.put_fact(one, "near", [*others, {"item": other, "shared": shared}])
+            run.report.near += 1
+            en, zh = f"shares pictures or sound with {first}", f"与 {first} 的画面或声音相同"
+            run.report.note(second, "near", en, zh)

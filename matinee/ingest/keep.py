@@ -181,6 +181,8 @@ def facts_of(run: Run, outcome: Outcome) -> dict[str, Any]:
         facts["speech"] = {"language": language, "source": source, "text": words[:SHOWN]}
     if outcome.cover:
         facts["cover"] = {"file": cover_name(outcome)}
+    if outcome.prints:
+        facts["print"] = outcome.prints
     return facts
 
 

@@ -13,10 +13,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from matinee.encoders.prints import print_of
 from matinee.errors import MatineeError
 from matinee.media.answers import Job, Walls
 from matinee.media.fence import Fence, open_file
@@ -58,6 +59,7 @@ class Outcome:
     labels: dict[str, list[list[object]]] = field(default_factory=dict)
     side: Side = Side()
     cover: bytes = b""
+    prints: dict[str, Any] = field(default_factory=dict)
     error: MatineeError | None = None
 
 
@@ -132,7 +134,8 @@ def read_one(plan: Plan, fence: Fence, claims: Claims) -> Outcome:
         if not claims.claim(digest):
             return outcome
         reading = read_open(fd, digest, fence, Job(walls=Walls()))
-        return replace(outcome, reading=reading, cover=outcome.cover or reading.cover)
+        cover = outcome.cover or reading.cover
+        return replace(outcome, reading=reading, cover=cover, prints=print_of(reading.clip))
     except MatineeError as error:
         return replace(outcome, error=error)
     except OSError as error:

@@ -34,6 +34,7 @@ class Report:
     taken: int = 0
     partly: int = 0
     linked: int = 0
+    near: int = 0
     unchanged: int = 0
     refused: int = 0
     missing: int = 0
@@ -53,7 +54,8 @@ class Report:
         zh = language() == "zh"
         words = {
             "taken": ("files taken", "个文件已读取"), "partly": ("partly read", "个部分读取"),
-            "linked": ("duplicates", "个重复文件"), "unchanged": ("unchanged", "个未变化"),
+            "linked": ("duplicates", "个重复文件"), "near": ("near-duplicates", "个近似重复"),
+            "unchanged": ("unchanged", "个未变化"),
             "refused": ("refused", "个被拒绝"), "missing": ("missing", "个已丢失"),
             "items": ("catalogue items", "个目录条目"), "events": ("new events", "条新事件"),
             "repeated": ("known events", "条已知事件"), "rejected": ("rows refused", "行被拒绝"),
