@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from matinee.models.neural.vectors import Content
 from matinee.types import Floats, Ints
 
-START = 0.02  # a norm follows, so the size is free; small vectors turn faster: at 0.1, epoch 5 stood at popularity
+START = 0.005  # a norm follows, so the size is free; small vectors turn faster (docs/neural.md)
 
 
 @dataclass(frozen=True, slots=True)
