@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -252,6 +253,24 @@ def test_my_taste_shows_what_was_liked(browser: Browser, address: str) -> None:
     page.wait(f"{CARDS}.length === 1 && {CARDS}[0] === {item!r}")
     assert page.ask("document.querySelector('.interests li').textContent.trim()")
     healthy(page, address)
+
+
+def test_a_viewer_takes_their_data_and_is_erased(browser: Browser, library: Library, address: str) -> None:
+    page = enter(browser, address, "Egon")
+    page.ask("document.querySelector('#main [data-card]').focus()")
+    page.key("l")
+    until(lambda: kinds(library, "Egon"))
+    page.click("a[href='#/taste']")
+    page.wait(f"{CARDS}.length === 1")
+    page.ask("window.blobs = []; URL.createObjectURL = (blob) => (window.blobs.push(blob), 'blob:none')")
+    page.click("#main button", "Export my data")
+    told = page.wait("window.blobs.length && window.blobs[0].text()")
+    assert [e["kind"] for e in json.loads(told)["events"]] == ["like"]
+    page.click("#main button", "Erase me")
+    page.click("dialog button", "Erase")
+    page.wait("document.querySelectorAll('.who').length > 3")
+    assert kinds(library, "Egon") == []
+    assert page.ask("localStorage.getItem('matinee.viewer')") is None
 
 
 def test_the_console_shows_a_request_whole(browser: Browser, address: str) -> None:

@@ -9,25 +9,6 @@ export class Problem extends Error {
   }
 }
 
-let key = lasting() ?? "";
-
-function lasting(given) {
-  try {
-    if (given !== undefined) sessionStorage.setItem("matinee.key", given);
-    return sessionStorage.getItem("matinee.key");
-  } catch {
-    return given ?? null;
-  }
-}
-
-/** Tries a key; keeps it while the browser is open if the server takes it. */
-export async function unlock(given) {
-  key = given;
-  await call(path(["health"]));
-  lasting(given);
-  app.locked = false;
-}
-
 const PREFIX = "/api/v1/";
 
 /** path(["users", id, "rows"], {n: 20}): every part is percent-encoded, because an id may hold any character. */
@@ -44,15 +25,13 @@ export function path(parts, query = {}) {
 export async function call(url, options = {}) {
   let answer;
   try {
-    const headers = { "Accept-Language": app.lang, ...options.headers };
-    if (key) headers["X-API-Key"] = key;
-    answer = await fetch(url, { ...options, headers });
+    answer = await fetch(url, { ...options, headers: { "Accept-Language": app.lang, ...options.headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     app.gone = true;
     throw new Problem("gone", "");
   }
-  if (answer.status >= 502 && answer.status <= 504) {
+  if (answer.status === 502 || answer.status === 504) {
     app.gone = true;
     throw new Problem("gone", "", answer.status);
   }
@@ -76,3 +55,15 @@ export const send = (method, parts, body, query) =>
     headers: { "Content-Type": "application/json" },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
+
+/** Tries a key. The server keeps a good one in a cookie that no script can read, so covers and media have it too. */
+export async function unlock(key) {
+  await send("POST", ["session"], { key });
+  try {
+    await get(["collections"]);
+  } catch (problem) {
+    if (problem.status === 401 || problem.status === 403) await send("POST", ["session"], { key: "" });
+    throw problem;
+  }
+  app.locked = false;
+}

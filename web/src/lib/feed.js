@@ -132,3 +132,9 @@ export function keepProgress(item, at, whole) {
   keep("progress", all);
   app.did[item] = { ...app.did[item], at: done ? 0 : at, share: done ? 0 : at / whole };
 }
+
+export function forgetProgress(user) {
+  const all = recall("progress", {});
+  delete all[user];
+  keep("progress", all);
+}
