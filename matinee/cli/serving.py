@@ -75,7 +75,7 @@ def demo(
 ) -> None:
     from matinee.demo.run import Teller, prepared, require_port, serve_demo
 
-    require_port(host, port)  # before minutes of work, not after
+    require_port(at, host, port)  # before minutes of work, not after
     with bars() as shown:
         library = prepared(at, Teller(shown.say, shown.fetching, shown.working))
     serve_demo(library, host, port, lambda en, zh: note(t(en, zh)))

@@ -14,7 +14,7 @@ from matinee.demo import samples
 from matinee.demo.manifest import manifest, raw
 from matinee.errors import MatineeError, language
 from matinee.registry import Progress
-from matinee.settings import Library, cache_folder
+from matinee.settings import SETTINGS, Library, Settings, cache_folder
 
 DONE = "demo.json"
 
@@ -30,7 +30,7 @@ class Teller:
 
 def demo(path: Path, host: str, port: int, teller: Teller) -> None:
     """Fetches, ingests, trains and serves the demo library at ``path`` until interrupted. Raises MatineeError."""
-    require_port(host, port)  # before minutes of work, not after
+    require_port(path, host, port)  # before minutes of work, not after
     serve_demo(prepared(path, teller), host, port, lambda en, zh: teller.say(_t(en, zh)))
 
 
@@ -100,11 +100,11 @@ def fetch_samples(library: Library, teller: Teller) -> list[Path]:
     return [*([clips] if n_clips else []), *([films, events] if n_films else [])]
 
 
-def require_port(host: str, port: int) -> None:
-    """Raises ``serve.*`` errors when the server could not listen there."""
-    from matinee.serve.run import bind, key_for
+def require_port(path: Path, host: str, port: int) -> None:
+    """Raises ``serve.*`` errors when a server of the library at ``path`` could not listen there."""
+    from matinee.serve.run import bind, keys_for
 
-    key_for(host)
+    keys_for(host, (Library.open(path).settings if (path / SETTINGS).is_file() else Settings()).access)
     try:
         bind(host, port).close()
     except MatineeError as error:
