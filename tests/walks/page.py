@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -106,11 +107,11 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     return made
 
 
-@pytest.fixture(scope="module")
-def address(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    cache = tmp_path_factory.mktemp("cache")  # no weights: search goes by words, and nothing is fetched
-    environ = {**os.environ, "MATINEE_CACHE": str(cache), "MATINEE_LANG": "en", "OMP_NUM_THREADS": "1"}
-    environ.pop("MATINEE_KEY", None)
+@contextmanager
+def serving(library: Library, cache: Path, **more: str) -> Iterator[str]:
+    """The address of a real server. ``cache`` is empty: no weights, so search goes by words, and nothing is fetched."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MATINEE_")}
+    environ |= {"MATINEE_CACHE": str(cache), "MATINEE_LANG": "en", "OMP_NUM_THREADS": "1", **more}
     command = [sys.executable, "-c", SERVE, str(library.path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as server:
         assert server.stdout is not None
@@ -121,6 +122,12 @@ def address(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Itera
             yield found[0]
         finally:
             server.terminate()
+
+
+@pytest.fixture(scope="module")
+def address(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(library, tmp_path_factory.mktemp("cache")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,7 @@ from tests.walks.page import (
     kinds,
     library,
     page_marks,
+    serving,
 )
 
 __all__ = ["address", "browser", "library"]  # fixtures
@@ -271,6 +273,26 @@ def test_a_viewer_takes_their_data_and_is_erased(browser: Browser, library: Libr
     page.wait("document.querySelectorAll('.who').length > 3")
     assert kinds(library, "Egon") == []
     assert page.ask("localStorage.getItem('matinee.viewer')") is None
+
+
+def test_a_key_opens_the_page(browser: Browser, library: Library, tmp_path: Path) -> None:
+    key = "a-key-of-more-than-16-characters"
+    with serving(library, tmp_path, MATINEE_KEY=key) as address:
+        page = browser.page(prefers_reduced_motion="reduce")
+        page.go(address)
+        page.wait("document.querySelector('#key')")
+        page.write("#key", "a-key-that-nobody-knows")
+        page.click("form button")
+        page.wait("document.querySelector('[role=alert]').textContent.includes('does not accept')")
+        page.ask("document.querySelector('#key').select()")
+        page.write("#key", key)
+        page.click("form button")
+        page.wait("document.querySelectorAll('.who').length > 3")
+        page.click(".who")
+        page.wait(f"{CARDS}.length > 8")
+        page.ask("location.hash = '#/home?item=again&play=1'")
+        page.wait("document.querySelector('video')?.currentTime > 0.3")  # media has the key too
+        assert page.ask("document.cookie + JSON.stringify({...localStorage})").find(key) < 0  # no script can read it
 
 
 def test_the_console_shows_a_request_whole(browser: Browser, address: str) -> None:
