@@ -31,7 +31,7 @@ RULES = {
     "serendipity": f"hits outside the {EXPECTED} most watched items of training, as a share of the list",
     "calibration": "KL divergence of the list's categories from the history's, Steck 2018; lower is better",
     "groups": "head: the most watched items that hold 20% of training; mid: up to 80%; tail: the rest; cold: unwatched",
-    "warm_up": "NDCG when only the newest so many events of each history are known, on at most 1,000 cases",
+    "warm_up": "NDCG when only the newest so many events of each history are known, on at most 500 cases",
     "auc": f"chance that a hidden item with {LIKED:g} stars or more scores above one with fewer, by user",
     "stars": "stars fitted to the score and the user's mean on the tuning fold; accuracy is of liked or not",
     "peak_mib": "greatest resident memory while fitting, less what was there before; looked at every 20 ms",

@@ -35,7 +35,7 @@ from matinee.protocols import Model
 from matinee.types import Doubles
 
 WARM_UP = (0, 1, 3, 5, 10)  # the newest so many events of a history
-WARM_UP_CASES = 1000
+WARM_UP_CASES = 500
 
 Progress = Callable[[str, int, int], None]
 
@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 @dataclass(frozen=True, slots=True)
 class Result:
     """One recipe. ``metrics``: name -> estimate. ``people``: metric -> (users,) values, in the order of
-    ``Outcome.users``. ``warm_up``: events known -> estimate of the headline metric, on at most 1,000 cases.
+    ``Outcome.users``. ``warm_up``: events known -> estimate of the headline metric, on at most 500 cases.
     ``seconds``: fit, score, and ``score_each`` (milliseconds a case). ``peak_mib``: extra memory while fitting."""
 
     recipe: str

@@ -211,6 +211,9 @@ def test_features_are_aligned_by_id(tmp_path):
     np.savez(tmp_path / "o.npz", ids=np.array(["a", None], object), text=np.ones((2, 2)))
     with pytest.raises(MatineeError, match="plain arrays"):
         read_features(tmp_path / "o.npz", ["a"])
+    np.save(tmp_path / "y.npy", np.ones(3))
+    with pytest.raises(MatineeError, match="plain arrays"):
+        read_features(tmp_path / "y.npy", ["a"])
     np.savez(tmp_path / "s.npz", ids=np.array(["a"]), text=np.ones((2, 2)))
     with pytest.raises(MatineeError, match="row for each id"):
         read_features(tmp_path / "s.npz", ["a"])

@@ -20,9 +20,9 @@ def read_features(file: Path, items: Sequence[str]) -> dict[str, Floats]:
     twice the first counts. Arrays of Python objects are refused unread. Raises ``features.unreadable``.
     """
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as f, np.load(f, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:  # TypeError: an .npy
         raise refuse(
             file,
             f"no .npz of plain arrays ({error}).",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +66,13 @@ def _quietly(reads: Callable[[Path], bool], path: Path) -> bool:
 
 
 def _checked(path: Path, read: Callable[[Path], Raw]) -> Raw:
+    import polars as pl
+
     try:
         return read(path)
-    except OSError as error:
-        raise refuse(path, f"it cannot be read: {error.strerror}.", f"无法读取：{error.strerror}。") from error
+    except (OSError, csv.Error, pl.exceptions.PolarsError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise refuse(path, f"it cannot be read: {why}.", f"无法读取：{why}。") from error
 
 
 def _unknown(path: Path) -> MatineeError:
