@@ -17,7 +17,7 @@ LAYERS = {
     "release": 3, "evaluation": 3, "privacy": 3, "compress": 3, "scale": 3, "ingest": 3,
     "train": 4,
     "serve": 5,
-    "demo": 6,
+    "demo": 6, "client": 6,
     "cli": 7,
 }  # fmt: skip
 FILE_LINES, FUNCTION_LINES, PARAMETERS = 400, 60, 6

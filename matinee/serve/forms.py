@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from matinee.types import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a request narrows and turns, in public ids. ``page``: the token of the page before."""
+
+    collection: str = ""
+    categories: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    diversity: float | None = None
+    where: str = ""
+    scenario: str = "home"
+    novelty: float | None = None
+    exploration: float | None = None
+    boost: tuple[tuple[str, float], ...] = ()
+    page: str = ""
+    seed: int | None = None
 
 
 class Brief(msgspec.Struct, kw_only=True):

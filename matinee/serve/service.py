@@ -22,6 +22,7 @@ from matinee.protocols import Appended, Store
 from matinee.serve import paging
 from matinee.serve.assemble import State, counted, in_force, no_trends
 from matinee.serve.chances import Chances
+from matinee.serve.forms import Ask as Ask
 from matinee.serve.intake import Batch
 from matinee.serve.metrics import Metrics
 from matinee.serve.reading import Reader
@@ -37,23 +38,6 @@ IMPRESSION, SEARCH = EVENT_KINDS.index("impression"), EVENT_KINDS.index("search"
 GLANCES = 300  # impressions that a request looks back on
 
 Change = Callable[[Catalogue], Catalogue]
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a request narrows and turns, in public ids. ``page``: the token of the page before."""
-
-    collection: str = ""
-    categories: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    diversity: float | None = None
-    where: str = ""
-    scenario: str = "home"
-    novelty: float | None = None
-    exploration: float | None = None
-    boost: tuple[tuple[str, float], ...] = ()
-    page: str = ""
-    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

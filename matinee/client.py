@@ -1,0 +1,197 @@
+"""A typed client of the API, with nothing but the standard library and msgspec.
+
+>>> matinee = Client("http://127.0.0.1:8420")                                       # doctest: +SKIP
+>>> matinee.send([Event(id="1", user="ann", item="film-7", kind="like", at=now)])   # doctest: +SKIP
+>>> for item in matinee.recommend("ann", n=5).items: ...                            # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from matinee.errors import MatineeError
+from matinee.serve import forms
+from matinee.serve.forms import Ask
+from matinee.types import Event, Item
+
+T = TypeVar("T")
+STEP = 1000  # events in one request
+PLAIN = Ask()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """``key`` where the server wants one; ``timeout`` seconds a call; ``patience`` seconds over which a call is tried
+    again when the server is busy or away. That is safe for every call here: reading changes nothing, an event is known
+    by its id, an item is put whole. ``lang``: of reasons and errors. Thread-safe: calls share one connection and wait
+    for each other. Close it, or use it in ``with``.
+
+    Errors are ``MatineeError`` with the server's code and sentence; ``client.unreachable`` when nobody answers.
+    """
+
+    url: str = "http://127.0.0.1:8420"
+    key: str = ""
+    lang: str = "en"
+    timeout: float = 10.0
+    patience: float = 10.0
+    _held: list[http.client.HTTPConnection] = field(default_factory=list, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def recommend(self, user: str, n: int = 20, ask: Ask = PLAIN) -> forms.Recommendations:
+        query = [("n", str(n)), ("collection", ask.collection), ("where", ask.where), ("scenario", ask.scenario)]
+        query += [("category", name) for name in ask.categories] + [("exclude", name) for name in ask.exclude]
+        query += [("boost", f"{strength:g}:{where}") for where, strength in ask.boost] + [("page", ask.page)]
+        turned = {"diversity": ask.diversity, "novelty": ask.novelty, "exploration": ask.exploration, "seed": ask.seed}
+        query += [(name, str(value)) for name, value in turned.items() if value is not None]
+        return self._get(f"users/{_id(user)}/recommendations", query, forms.Recommendations)
+
+    def pages(self, user: str, n: int = 20, ask: Ask = PLAIN) -> Iterator[forms.Recommendations]:
+        """Page after page without a repeat, until nothing is left."""
+        while True:
+            page = self.recommend(user, n, ask)
+            yield page
+            if not page.next:
+                return
+            fields = {name: getattr(ask, name) for name in ask.__dataclass_fields__}
+            ask = Ask(**{**fields, "page": page.next})
+
+    def recommend_many(self, users: Sequence[str], n: int = 20, ask: Ask = PLAIN) -> list[forms.Recommendations]:
+        """One request for each 200 users; of ``ask`` collection, categories, where, scenario and diversity count."""
+        slates: list[forms.Recommendations] = []
+        for start in range(0, len(users), 200):
+            asked = forms.BatchIn(
+                users=tuple(users[start : start + 200]), n=n, collection=ask.collection, categories=ask.categories,
+                where=ask.where, scenario=ask.scenario, diversity=ask.diversity,
+            )  # fmt: skip
+            slates += self._send("POST", "recommendations", asked, forms.Batch).slates
+        return slates
+
+    def rows(self, user: str, n: int = 20, collection: str = "") -> forms.Rows:
+        return self._get(f"users/{_id(user)}/rows", [("n", str(n)), ("collection", collection)], forms.Rows)
+
+    def similar(self, item: str, n: int = 20, by: str = "all", where: str = "") -> forms.SimilarItems:
+        query = [("n", str(n)), ("by", by), ("where", where)]
+        return self._get(f"items/{_id(item)}/similar", query, forms.SimilarItems)
+
+    def search(self, words: str, n: int = 20, where: str = "") -> forms.Hits:
+        return self._get("search", [("q", words), ("n", str(n)), ("where", where)], forms.Hits)
+
+    def send(self, events: Sequence[Event]) -> forms.Accepted:
+        """All events, 1,000 a request; durable when it returns. ``rejected`` counts positions in ``events``."""
+        accepted = duplicates = 0
+        rejected: list[forms.Rejected] = []
+        for start in range(0, len(events), STEP):
+            told = self._send("POST", "events", list(events[start : start + STEP]), forms.Accepted)
+            accepted, duplicates = accepted + told.accepted, duplicates + told.duplicates
+            for one in told.rejected:
+                rejected.append(forms.Rejected(index=start + one.index, error=one.error, message=one.message))
+        return forms.Accepted(accepted=accepted, duplicates=duplicates, rejected=tuple(rejected))
+
+    def events(self, user: str, n: int = 50) -> tuple[forms.Seen, ...]:
+        return self._get(f"users/{_id(user)}/events", [("n", str(n))], forms.Events).events
+
+    def item(self, item: str) -> forms.Whole:
+        return self._get(f"items/{_id(item)}", [], forms.Whole)
+
+    def put(self, item: Item) -> forms.Whole:
+        return self._send("PUT", f"items/{_id(item.id)}", item, forms.Whole)
+
+    def delete(self, item: str) -> None:
+        self._send("DELETE", f"items/{_id(item)}", None, type(None))
+
+    def export(self, user: str) -> forms.Export:
+        return self._get(f"users/{_id(user)}/export", [], forms.Export)
+
+    def erase(self, user: str) -> forms.Erased:
+        return self._send("DELETE", f"users/{_id(user)}?{urlencode({'confirm': user})}", None, forms.Erased)
+
+    def health(self) -> forms.Health:
+        return self._get("health", [], forms.Health)
+
+    def _get(self, path: str, query: Sequence[tuple[str, str]], kind: type[T]) -> T:
+        given = urlencode([(name, value) for name, value in query if value])
+        return self._send("GET", f"{path}?{given}", None, kind)
+
+    def _send(self, method: str, path: str, body: object, kind: type[T]) -> T:
+        content = b"" if body is None else msgspec.json.encode(body)
+        until, pause = time.monotonic() + self.patience, 0.1
+        while True:
+            status, after, answer = self._once(method, f"/api/v1/{path}", content)
+            if status not in (0, 429, 503) or time.monotonic() + pause > until:
+                break
+            time.sleep(max(pause, min(after, until - time.monotonic())))
+            pause *= 2
+        if not 200 <= status < 300:
+            raise _error(status, answer, self.url)
+        return msgspec.json.decode(answer or b"null", type=kind)
+
+    def _once(self, method: str, path: str, content: bytes) -> tuple[int, float, bytes]:
+        """Status (0 when nobody answers), seconds to wait, body."""
+        headers = {"accept-language": self.lang, "content-type": "application/json"}
+        if self.key:
+            headers["authorization"] = f"Bearer {self.key}"
+        with self._lock:
+            try:
+                connection = self._connection()
+                connection.request(method, path, content or None, headers)
+                answer = connection.getresponse()
+                return answer.status, _seconds(answer.getheader("retry-after")), answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                self._drop()  # a connection that was cut is not used again
+                return 0, 0.0, str(error).encode()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if not self._held:
+            place = urlsplit(self.url)
+            made = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+            self._held.append(made(place.netloc, timeout=self.timeout))
+        return self._held[0]
+
+    def _drop(self) -> None:
+        while self._held:
+            self._held.pop().close()
+
+
+def _id(id: str) -> str:
+    return quote(id, safe="")
+
+
+def _seconds(header: str | None) -> float:
+    try:
+        return float(header or 0)
+    except ValueError:
+        return 0.0
+
+
+def _error(status: int, answer: bytes, url: str) -> MatineeError:
+    if status == 0:
+        why = answer.decode("utf-8", "replace")
+        return MatineeError(
+            "client.unreachable",
+            f"Nobody answers at {url}: {why}. Is the server running? matinee serve",
+            f"{url} 没有响应：{why}。服务器启动了吗？matinee serve",
+            exit_code=1,
+        )
+    try:
+        told = msgspec.json.decode(answer, type=forms.Problem)
+        return MatineeError(told.code, told.detail, told.detail, status=status)
+    except msgspec.DecodeError:
+        return MatineeError("client.odd_answer", f"{url} answered {status}.", f"{url} 返回 {status}。", status=status)
