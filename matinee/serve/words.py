@@ -12,7 +12,7 @@ BECAUSE = {
     "because": ("Because you watched {cause}", "因为你看过《{cause}》"),
     "looks": ("Looks like {cause}", "画面与《{cause}》相似"),
     "sounds": ("Sounds like {cause}", "声音与《{cause}》相似"),
-    "reads": ("On the same subject as {cause}", "内容与《{cause}》相近"),
+    "reads": ("Described in words like those of {cause}", "文字介绍与《{cause}》相近"),
     "topic": ("More of {detail}", "更多“{detail}”"),
     "popular": ("Watched by many", "很多人看过"),
     "popular now": ("Popular right now", "近期热门"),
