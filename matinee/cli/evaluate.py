@@ -24,6 +24,9 @@ Fixed = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="RECIPE.FIELD=VALUE", help=t("A setting; repeatable.", "模型设置，可重复。")),
 ]
+Against = Annotated[
+    str | None, typer.Option(metavar="RECIPE", help=t("Test only against this one.", "只与此模型做配对检验。"))
+]
 Stars = Annotated[bool, typer.Option("--ratings", help=t("Also predict stars.", "同时评估评分预测。"))]
 Vectors = Annotated[
     list[Path] | None,
@@ -87,6 +90,7 @@ def evaluate(
     feedback: Feedback = "watched",
     settings: Fixed = None,
     ratings: Stars = False,
+    against: Against = None,
     features: Vectors = None,
     encode: Encode = "",
     items: Annotated[Path | None, typer.Option(help=t("Item table.", "条目表。"))] = None,
@@ -105,6 +109,7 @@ def evaluate(
         "ratings": ratings,
         "encode": _names(encode),
         "fields": _fields(settings or []),
+        "against": against,
     }
     asked = _settings(given | ({"recipes": _names(recipes)} if recipes else {}))
     for out in (json, html):
@@ -257,8 +262,9 @@ def _tell(outcome: Outcome, *, quiet: bool) -> None:
     repairs = ", ".join(f"{name} {count}" for name, count in data.repairs.items())
     lines += [t(f"Repairs: {repairs}.", f"数据修正：{repairs}。")] if repairs else []
     lines += [clean(note_) for note_ in outcome.notes]
+    best = max(outcome.results, key=lambda r: r.metrics[outcome.headline].value).recipe
     for c in outcome.comparisons:
-        if c.a == max(outcome.results, key=lambda r: r.metrics[outcome.headline].value).recipe:
+        if (outcome.settings.against or best) in (c.a, c.b):
             sure = t("sure", "显著") if c.p_holm < 0.05 else t("not sure", "不显著")
             lines.append(f"{c.a} > {c.b}: {c.difference.value:+.4f}, p = {c.p_holm:.4f} ({sure})")
     for line in lines:

@@ -26,7 +26,7 @@ RULES = {
     "no_opinion": "an item scored NaN is not recommended; a target there is a miss",
     "value": "a metric is each user's mean over their cases, then the mean over users that have a value",
     "interval": "95%, percentiles of a bootstrap over users; the same resamples for every recipe and metric",
-    "test": "two-sided sign-flip permutation test on users' differences of the headline metric, Holm over all pairs",
+    "test": "two-sided sign-flip permutation test on users' differences of the headline, Holm over all that were made",
     "diversity": "mean of 1 - cosine over the pairs of a list, on categories where there are any, else on the features",
     "serendipity": f"hits outside the {EXPECTED} most watched items of training, as a share of the list",
     "calibration": "KL divergence of the list's categories from the history's, Steck 2018; lower is better",

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from matinee.data.columns import nearest
 from matinee.data.datasets.features import read_features
 from matinee.data.datasets.frame import Dataset
 from matinee.data.datasets.table import read_dataset
@@ -48,7 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trials a recipe on validation, 0 for the defaults. ``fields``: settings by recipe. ``encode``: what encoders read of
     the items, ``text`` and ``frames``. ``words``: make a content feature of the item table's words where there are no
     other features. ``ratings``: also predict stars (RMSE, accuracy), which fits every recipe once more, on the tuning
-    fold.
+    fold. ``against``: the recipe that the paired tests set each other one against (named before seeing results: fewer
+    tests, more power); None tests all pairs.
     """
 
     split: str = "time"
@@ -64,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     words: bool = True
     warm_up: bool = True
     ratings: bool = False
+    against: str | None = None
     resamples: int = 1000
     flips: int = 10_000
 
@@ -157,6 +160,10 @@ def check(settings: Settings) -> None:
         raise _wrong("name at least one recipe, each once", "至少指定一个模型，且不可重复")
     if not settings.at or min(settings.at) < 1 or len(set(settings.at)) < len(settings.at):
         raise _wrong("cuts must be whole numbers from 1 on, each once", "截断位置须为不重复的正整数")
+    if settings.against is not None and settings.against not in settings.recipes:
+        near = nearest(settings.against, settings.recipes)
+        name = repr(settings.against)
+        raise _wrong(f"{name} is not evaluated; did you mean {near!r}", f"未评估 {name}；是否指 {near!r}")
     if settings.seeds < 1 or settings.tune < 0 or settings.resamples < 1 or settings.flips < 1:
         raise _wrong("seeds, resamples and flips are at least 1, tune at least 0", "seeds、resamples、flips 至少为 1")
 
@@ -281,10 +288,12 @@ def _warm_estimates(warm: list[dict[int, Doubles]], settings: Settings) -> dict[
 
 
 def _compare(results: list[Result], settings: Settings) -> tuple[Comparison, ...]:
-    """All pairs on the headline metric, the better one first."""
+    """All pairs, or those with ``against``, on the headline metric, the better one first."""
     headline = f"ndcg@{settings.at[0]}"
     ranked = sorted(results, key=lambda r: -r.metrics[headline].value)
     pairs = [(a, b) for at, a in enumerate(ranked) for b in ranked[at + 1 :]]
+    if settings.against is not None:
+        pairs = [(a, b) for a, b in pairs if settings.against in (a.recipe, b.recipe)]
     if not pairs:
         return ()
     differences = np.stack([a.people[headline] - b.people[headline] for a, b in pairs])

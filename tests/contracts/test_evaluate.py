@@ -160,7 +160,7 @@ def test_features_and_items_can_be_given(camps, tmp_path):
         ({"recipes": ("eese",)}, "ease"), ({"split": "leave-one-in"}, "leave-one-out"),
         ({"recipes": ("ease",), "fields": {"ease": {"rigde": 1}}}, "ridge"), ({"recipes": ()}, "at least one"),
         ({"fields": {"ease": {}}}, "not evaluated"), ({"at": (0,)}, "cuts"), ({"seeds": 0}, "seeds"),
-        ({"recipes": ("popular", "popular")}, "each once"),
+        ({"recipes": ("popular", "popular")}, "each once"), ({"against": "populra"}, "'popular'"),
     ],
 )  # fmt: skip
 def test_what_is_unknown_is_refused_with_the_nearest(camps, change, says):
@@ -183,3 +183,11 @@ def test_stars_are_predicted_from_what_is_known(tmp_path):
     assert metrics["rmse"].value < 0.5  # the general mean alone would be off by 2
     assert metrics["accuracy"].value > 0.9
     assert metrics["rmse"].low <= metrics["rmse"].value <= metrics["rmse"].high
+
+
+def test_fewer_tests_where_one_recipe_is_set_against_the_others(camps):
+    settings = Settings(
+        split="leave-one-out", recipes=("popular", "item_knn", "transitions"), against="item_knn", warm_up=False
+    )
+    pairs = [{c.a, c.b} for c in evaluate(camps, settings).comparisons]
+    assert sorted(map(sorted, pairs)) == [["item_knn", "popular"], ["item_knn", "transitions"]]
