@@ -229,7 +229,7 @@ def media(request: AnyRequest, item: str) -> Response[Any] | Stream:
     return static.media(place, headers.get("range"), headers.get("if-range"), request.method == "HEAD")
 
 
-@get("/", include_in_schema=False, sync_to_thread=True)
+@get(["/", "/console"], include_in_schema=False, sync_to_thread=True)
 def index() -> Response[bytes]:
     return static.page()
 
