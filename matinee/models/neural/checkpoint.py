@@ -88,29 +88,32 @@ def save(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, state: St
             os.fsync(out.fileno())
         part.replace(file)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise MatineeError(
             "neural.checkpoint",
             f"The checkpoint {file} cannot be written: {error.strerror}. Free some space or choose another folder.",
             f"无法写入检查点 {file}：{error.strerror}。请清理磁盘空间，或换一个文件夹。",
             exit_code=1,
         ) from error
+    finally:
+        with suppress(OSError):  # gone already where all went well
+            part.unlink()
 
 
 def load(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer) -> State | None:
-    """Puts a checkpoint back; None where there is none or it is damaged: then training starts anew."""
+    """Puts a checkpoint back; None where there is none or it is damaged: then nothing is changed."""
+    fresh = {name: value.clone() for name, value in net.state_dict().items()}
     try:
         arrays = tensors.unpack(file.read_bytes())
         found = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         epoch, score, best_epoch = arrays["progress"].tolist()
-        net.load_state_dict(_part(found, "net."))
         moments: dict[int, Weights] = {}
         for name, value in _part(found, "optimiser.").items():
             at, _, key = name.partition(".")
             moments.setdefault(int(at), {})[key] = value
+        net.load_state_dict(_part(found, "net."))
         optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
     except (OSError, MatineeError, KeyError, ValueError, RuntimeError):
+        net.load_state_dict(fresh)
         return None
     device = next(net.parameters()).device
     best = {k: v.to(device) for k, v in _part(found, "best.").items()}

@@ -50,14 +50,13 @@ def full_softmax(states: Tensor, items: Tensor, targets: Tensor) -> Tensor:
     return FullSoftmax.apply(states, items, targets)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def sampled_softmax(
-    states: Tensor, right: Tensor, others: Tensor, log_chance: tuple[Tensor, Tensor], same: Tensor
-) -> Tensor:
-    """Mean cross-entropy of (n, d) ``states`` against their own (n, d) ``right`` items and (k, d) ``others`` drawn with
-    known chances. ``log_chance``: log of those of the right (n,) and the others (k,), taken off the logits, or popular
-    items would be punished for being drawn often (Bengio and Senecal 2008; Yi et al. 2019, section 4). ``same`` (n, k):
-    where a drawn item is the right one; it does not count against itself."""
-    positive = (states * right).sum(1) - log_chance[0]
-    negative = (states @ others.T - log_chance[1][None, :]).masked_fill(same, float("-inf"))
+def sampled_softmax(states: Tensor, right: Tensor, others: Tensor, log_draws: Tensor, same: Tensor) -> Tensor:
+    """Mean cross-entropy of (n, d) ``states`` against their own (n, d) ``right`` items and (k, d) ``others`` drawn by
+    known chances. ``log_draws`` (k,): log of how often each is drawn on average (k times its chance), taken off its
+    logit; popular items would be punished for being drawn often without it (importance sampling: Bengio and Senecal
+    2008, section III; Yi et al. 2019, section 4). ``same`` (n, k): where a drawn item is the right one; it does not
+    count against itself."""
+    positive = (states * right).sum(1)
+    negative = (states @ others.T - log_draws[None, :]).masked_fill(same, float("-inf"))
     total = torch.cat([positive[:, None], negative], 1).logsumexp(1)
     return (total - positive).mean()

@@ -174,7 +174,7 @@ def learn(lesson: Lesson, given: Batch, rng: np.random.Generator) -> Tensor:
         states * plan.width**-0.5,
         table[_on(place[first:second], device)],
         table[_on(place[second:], device)],
-        (lesson.log_chance[right], lesson.log_chance[others]),
+        lesson.log_chance[others] + math.log(len(others)),
         right[:, None] == others[None, :],
     )
 
