@@ -163,7 +163,7 @@ def check(settings: Settings) -> None:
     if settings.against is not None and settings.against not in settings.recipes:
         near = nearest(settings.against, settings.recipes)
         name = repr(settings.against)
-        raise _wrong(f"{name} is not evaluated; did you mean {near!r}", f"未评估 {name}；是否指 {near!r}")
+        raise _wrong(f"{name} is not evaluated; the nearest is {near!r}", f"未评估 {name}；最接近的是 {near!r}")
     if settings.seeds < 1 or settings.tune < 0 or settings.resamples < 1 or settings.flips < 1:
         raise _wrong("seeds, resamples and flips are at least 1, tune at least 0", "seeds、resamples、flips 至少为 1")
 
