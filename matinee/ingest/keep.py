@@ -12,11 +12,11 @@ import msgspec
 
 from matinee.ingest.describe import described, unfilled
 from matinee.ingest.readers import Outcome, digest_of
-from matinee.ingest.run import Run, put_rows, speech_rows, text_hash, text_of
+from matinee.ingest.run import Run, put_rows, put_topics, speech_rows, text_hash, text_of
 from matinee.media.loudness import loudness
 from matinee.media.side import digest
 from matinee.protocols import FileRecord
-from matinee.types import Clip, Item
+from matinee.types import Clip, Floats, Item
 
 NOTES = {
     "damaged": ("parts of it are damaged and were left out", "部分内容已损坏，已略过"),
@@ -34,9 +34,12 @@ def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[O
     for outcome in read:
         write_cover(run, outcome)
     with run.store.together():
-        put_with_text(run, items)
-        for outcome, item, fact, speech in zip(read, items, facts, words, strict=True):
-            for space, row in (outcome.vectors | speech).items():
+        texts = put_with_text(run, items)
+        for n, (outcome, item, fact, speech) in enumerate(zip(read, items, facts, words, strict=True)):
+            vectors = outcome.vectors | speech
+            compared = {s.name: row for s, row in vectors.items() if s.name.startswith(("bridge.", "speech"))}
+            put_topics(run, item.id, compared | ({"text": texts[n : n + 1]} if texts is not None else {}))
+            for space, row in vectors.items():
                 if space.name != "text" and put_rows(run.store, space, [outcome.hash], row):
                     run.store.link_content(item.id, space, outcome.hash)
             for key, value in fact.items():
@@ -49,15 +52,17 @@ def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[O
     return [o for o in outcomes if o.reading is None and o.error is None]
 
 
-def put_with_text(run: Run, items: Sequence[Item]) -> None:
+def put_with_text(run: Run, items: Sequence[Item]) -> Floats | None:
+    """Puts items with their text vectors, and returns those."""
     run.store.put_items(items)
     if (encoder := run.senses.encoders.get("text")) is None:
-        return
+        return None
     texts = [text_of(item) for item in items]
     rows = encoder.encode([Clip(text=text) for text in texts])
     for n, item in enumerate(items):
         if put_rows(run.store, encoder.space, [text_hash(texts[n])], rows[n : n + 1]):
             run.store.link_content(item.id, encoder.space, text_hash(texts[n]))
+    return rows
 
 
 def finish(run: Run, outcome: Outcome, item: str) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from matinee.types import Clip, Floats, Item, Space
 
 if TYPE_CHECKING:
     from matinee.encoders.senses import Senses
+    from matinee.encoders.text import TextEncoder
+    from matinee.encoders.topics import Topics
 
 
 @dataclass
@@ -37,6 +39,13 @@ class Run:
         senses = load_senses(self.library.settings.encoders)
         self.progress("encoders", 1, 1)
         return senses
+
+    @cached_property
+    def topics(self) -> Topics | None:
+        from matinee.encoders.topics import topics
+
+        encoder = self.senses.encoders.get("text")
+        return topics(cast("TextEncoder", encoder)) if encoder else None
 
 
 def text_of(item: Item) -> str:
@@ -61,12 +70,22 @@ def put_described(run: Run, items: Sequence[Item]) -> None:
     fresh = {h: t for h, t, k in zip(hashes, texts, known, strict=True) if t and not k}
     vectors = encoder.encode([Clip(text=text) for text in fresh.values()])
     there = {h for h, k in zip(hashes, known, strict=True) if k}
+    fresh_rows = dict(zip(fresh, vectors, strict=True))
     with run.store.together():
         run.store.put_items(items)
         there |= put_rows(run.store, encoder.space, list(fresh), vectors)
         for item, digest in zip(items, hashes, strict=True):
             if digest in there:
                 run.store.link_content(item.id, encoder.space, digest)
+            if digest in fresh_rows:
+                put_topics(run, item.id, {"text": fresh_rows[digest][None]})
+
+
+def put_topics(run: Run, item: str, evidence: Mapping[str, Floats]) -> None:
+    """Zero-shot tags as the fact ``topics``: ``[[English, Chinese, confidence, the space it was seen in], ...]``."""
+    if run.topics is not None:
+        found = run.topics.of(evidence)
+        run.store.put_fact(item, "topics", [[t.en, t.zh, t.confidence, t.by] for t in found])
 
 
 def put_rows(store: Store, space: Space, hashes: Sequence[str], vectors: Floats) -> set[str]:
