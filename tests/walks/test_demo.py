@@ -108,7 +108,7 @@ def test_the_demo_from_nothing_to_the_second_start(tmp_path):
     port, library = free_port(), tmp_path / "demo"
     child = started(library, port)
     try:  # interrupted in the middle of ingest
-        until(child, "3/4", 240)
+        until(child, "3/4", 600)
         time.sleep(2)
         code, last = stopped(child)
         assert code == 130
@@ -116,7 +116,7 @@ def test_the_demo_from_nothing_to_the_second_start(tmp_path):
         assert "Traceback" not in "\n".join(last)
 
         child = started(library, port)
-        said = until(child, f"http://127.0.0.1:{port}", 240)
+        said = until(child, f"http://127.0.0.1:{port}", 600)
         skipped = [line for line in said if "skipped" in line]
         if skipped:
             pytest.skip(f"some samples cannot be had here: {skipped}")
