@@ -32,9 +32,10 @@ def fill(folder: Path, items: int, dim: int) -> Library:
         rows = range(start, min(start + 10_000, items))
         vectors = centres[[r % 50 for r in rows]] + chance.standard_normal((len(rows), dim)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        store.put_vectors(space, [f"h{r}" for r in rows], vectors)
-        for r in rows:
-            store.link_content(f"i{r}", space, f"h{r}")
+        with store.together():
+            store.put_vectors(space, [f"h{r}" for r in rows], vectors)
+            for r in rows:
+                store.link_content(f"i{r}", space, f"h{r}")
     events = [
         Event(id=f"{u}-{k}", user=f"{n}-{u}", item=f"i{min(int(items * chance.random() ** 3), items - 1)}",
               kind="play", value=0.9, at=1.7e9 + k)

@@ -409,3 +409,34 @@ def test_json_is_what_the_contract_says(server: Server) -> None:
     assert {"status", "release", "items", "users", "events"} <= server.get("health").keys()
     assert json.dumps(server.get("collections"))
     assert server.get("users", n=3)["users"][0].keys() == {"user", "events"}
+
+
+def test_a_new_release_is_taken_up_and_a_damaged_one_is_not(tmp_path: Path) -> None:
+    from matinee.train import train
+
+    fill(tmp_path)
+    library = Library.open(tmp_path)
+    with serving(tmp_path) as server:
+        assert server.get("health")["release"] == ""
+        assert "matinee train" in server.get("items/i3/similar", by="behaviour")["note"]
+        store = open_store(library.database)
+        digest = train(library, store)
+        until = time.time() + 20
+        while server.get("users/u1/recommendations")["release"] != digest:
+            assert time.time() < until
+            time.sleep(0.05)
+        assert server.get("items/i3/similar", by="behaviour")["items"]
+        assert server.slate("nobody at all", n=5)
+        server.put("after training", title="jazz film new", categories=["jazz"], collection="clips")
+        assert "after training" in server.slate("u1", n=70)  # recommendable without another training
+
+        bad = library.releases / "0123456789abcdef"
+        bad.mkdir()
+        (bad / "manifest.json").write_text("{}")
+        store.put_release("0123456789abcdef", {})
+        store.use_release("0123456789abcdef")
+        time.sleep(0.5)
+        assert server.get("users/u1/recommendations")["release"] == digest
+        store.use_release(digest)
+        store.close()
+        assert server.stop() == 0
