@@ -270,9 +270,17 @@ def test_items_that_come_later_are_known_by_their_content() -> None:
     assert model.with_features({"smell": np.ones((40, 3), np.float32)}) is model
 
 
-def test_an_unknown_cell_is_refused() -> None:
-    with pytest.raises(MatineeError, match="gru or lstm"):
-        load_recipe("gru4rec", {"cell": "transformer"}).fit(ring(), seed=0)
+@pytest.mark.parametrize(
+    ("name", "fields", "said"),
+    [
+        ("gru4rec", {"cell": "transformer"}, "gru or lstm"),
+        ("sasrec", {"width": 10, "heads": 3}, "multiple of heads"),
+        ("bert4rec", {"width": 10, "heads": 4}, "multiple of heads"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(name, fields, said) -> None:
+    with pytest.raises(MatineeError, match=said):
+        load_recipe(name, fields).fit(ring(), seed=0)
 
 
 WITHOUT_TORCH = """

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from matinee.errors import MatineeError
+
 TIMES = 32  # gaps in powers of two: from a second to a century
 
 
@@ -18,6 +20,17 @@ class Shape(NamedTuple):
     length: int
     dropout: float
     time: bool = False
+
+
+def checked(name: str, shape: Shape) -> Shape:
+    """Raises ``recipe.setting`` where the heads do not divide the width."""
+    if shape.width % shape.heads:
+        raise MatineeError(
+            "recipe.setting",
+            f"Recipe {name}: width {shape.width} must be a multiple of heads {shape.heads}.",
+            f"模型 {name}：width（{shape.width}）必须是 heads（{shape.heads}）的整数倍。",
+        )
+    return shape
 
 
 class Block(nn.Module):

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from matinee.models.neural.attention import Block, Shape
+from matinee.models.neural.attention import Block, Shape, checked
 from matinee.models.neural.checkpoint import ALONE, Run
 from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
@@ -46,7 +46,7 @@ class BERT4Rec:
             patience=self.patience, drops=Drops(self.id_dropout, self.modality_dropout), half=self.warm,
             negatives=self.negatives, sampled=self.sampled, mask=self.mask,
         )  # fmt: skip
-        shape = Shape(self.width, self.heads, self.length, self.dropout)
+        shape = checked(self.name, Shape(self.width, self.heads, self.length, self.dropout))
         return fit(self, data, lambda: Cloze(shape, self.blocks), plan, seed, run)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from matinee.models.neural.attention import Block, Shape, ahead
+from matinee.models.neural.attention import Block, Shape, ahead, checked
 from matinee.models.neural.checkpoint import ALONE, Run
 from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
@@ -46,7 +46,7 @@ class SASRec:
             patience=self.patience, drops=Drops(self.id_dropout, self.modality_dropout), half=self.warm,
             negatives=self.negatives, sampled=self.sampled,
         )  # fmt: skip
-        shape = Shape(self.width, self.heads, self.length, self.dropout, self.time)
+        shape = checked(self.name, Shape(self.width, self.heads, self.length, self.dropout, self.time))
         return fit(self, data, lambda: Transformer(shape, self.blocks), plan, seed, run)
 
 

@@ -115,7 +115,8 @@ def fit(
                 f"best {state.score:.4f} seconds {time.perf_counter() - began:.1f}",
                 state.epoch / plan.epochs,
             )
-        net.load_state_dict(state.best)
+        if state.best:
+            net.load_state_dict(state.best)
     net.eval().cpu()
     model = sequence_model(recipe.name, export(net.body, plan.width), net.items.weights(), content, plan.length)
     if file:
