@@ -22,7 +22,7 @@ from matinee.data.splits import Cases
 from matinee.protocols import Model
 from matinee.types import Bools, Candidates, Floats, Ints, Query, Slate
 
-BATCH = 256
+BATCH, CELLS = 256, 1 << 25  # queries at a time, fewer where the catalogue is large: 128 MiB of scores
 TIES = 20  # the seed of the shuffle that orders equal scores
 STEP = 7919  # by which it turns: a prime, so that the turns of neighbouring cases differ
 Progress = Callable[[int, int], None]
@@ -63,8 +63,9 @@ def replay(
     scores = np.full(len(cases.targets), np.nan, np.float32)
     opinions = np.zeros(q, np.int64)
     spent = 0.0
-    for start in range(0, q, BATCH):
-        batch = range(start, min(start + BATCH, q))
+    size = max(1, min(BATCH, CELLS // max(n, 1)))
+    for start in range(0, q, size):
+        batch = range(start, min(start + size, q))
         queries = [query_of(cases, c, k, last) for c in batch]
         begun = time.perf_counter()
         found = _scores(model, queries, n)
