@@ -13,6 +13,12 @@ from matinee.models.content import Content, ContentModel
 from matinee.models.ease import EASE
 from matinee.models.item_knn import ItemKNN
 from matinee.models.linear import ItemWeights
+from matinee.models.neural.bert4rec import BERT4Rec
+from matinee.models.neural.gru4rec import GRU4Rec
+from matinee.models.neural.nextitnet import NextItNet
+from matinee.models.neural.sasrec import SASRec
+from matinee.models.neural.served import SequenceModel
+from matinee.models.neural.two_tower import TwoTower
 from matinee.models.popular import Popular, PopularModel
 from matinee.models.transitions import Transitions
 from matinee.pipeline import sources
@@ -40,6 +46,10 @@ def postgres(url: str) -> Store:
 
 def recipes() -> list[Recipe]:
     return [Popular(), Random(), ItemKNN(), EASE(), Transitions(), Content(), Blended()]
+
+
+def deep(model: SequenceModel) -> tuple[list[Recipe], Model]:
+    return [SASRec(), GRU4Rec(), BERT4Rec(), NextItNet(), TwoTower()], model
 
 
 def models(
