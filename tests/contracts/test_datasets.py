@@ -169,7 +169,8 @@ def test_item_tables_beside_movielens(tmp_path):
 
 def test_recbole_item_file(tmp_path):
     put(tmp_path, "m/m.inter", "user_id:token\titem_id:token\nu\ta\n")
-    put(tmp_path, "m/m.item", "item_id:token\tmovie_title:token_seq\tclass:token_seq\na\tToy Story\tAnimation Comedy\n")
+    head = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+    put(tmp_path, "m/m.item", head + "a\tToy Story\tV\tAnimation Comedy\n")
     data = read_dataset(tmp_path / "m")
     assert data.format == "recbole"
     assert (data.catalogue[0].title, data.catalogue[0].categories) == ("Toy Story", ("Animation", "Comedy"))

@@ -180,7 +180,8 @@ def item_table(file: Path) -> dict[str, Item]:
 
 
 def recbole_items(file: Path) -> dict[str, Item]:
-    """``.item``: tab-separated, headings with their type; ``token_seq`` cells are lists split on blanks."""
+    """``.item``: tab-separated, headings with their type; ``token_seq`` cells are lists split on blanks. A row with a cell
+    that cannot be read (a year that is none) keeps its id, title and categories."""
     import csv
 
     found: dict[str, Item] = {}
@@ -193,12 +194,19 @@ def recbole_items(file: Path) -> dict[str, Item]:
             row = {n: c.split() if n in lists else c for n, c in zip(names, line, strict=False)}
             if "class" in {plain(n) for n in names} and "categories" not in fields:
                 fields["categories"] = tuple(n for n in names if plain(n) == "class")
-            try:
-                item = item_of(row, fields)
-            except cells.CellError:
-                continue
-            found.setdefault(item.id, item)
+            item = _item(row, fields) or _item(
+                row, {k: fields[k] for k in ("id", "title", "categories") if k in fields}
+            )
+            if item is not None:
+                found.setdefault(item.id, item)
     return found
+
+
+def _item(row: dict[str, Any], fields: dict[str, tuple[str, ...]]) -> Item | None:
+    try:
+        return item_of(row, fields)
+    except cells.CellError:
+        return None
 
 
 def gorse_items(file: Path) -> dict[str, Item]:
