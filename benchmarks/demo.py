@@ -1,18 +1,18 @@
 """``matinee demo`` cold and warm: seconds by step, processor seconds, bytes that travel and bytes on the disk.
 
-    python -m benchmarks.demo [--port 8499]
+    python -m benchmarks.demo
 
 Cold is an empty cache and an empty library; the environment is the one that runs this. Needs the package registry.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,13 +32,17 @@ def start(folder: Path, port: int) -> dict[str, float]:
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
     told: dict[str, float] = {}
+    lines: list[str] = []
     assert child.stderr
     for line in child.stderr:
+        lines.append(line)
         for step in STEPS:
             if step in line:
                 told[step] = time.monotonic() - begun
         if STEPS[-1] in line:
             break
+    if STEPS[-1] not in told:
+        raise SystemExit("".join(lines))
     child.send_signal(signal.SIGINT)
     child.communicate()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -52,9 +56,9 @@ def size(folder: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=8499)
-    port = parser.parse_args().port
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     folder = Path(tempfile.mkdtemp(prefix="matinee-bench-"))
     try:
         cold, warm = start(folder, port), min((start(folder, port) for _ in range(3)), key=lambda t: t[STEPS[-1]])

@@ -98,6 +98,31 @@ def test_curl_lines_work(page, server):
         assert isinstance(json.loads(told.stdout), dict)
 
 
+def test_the_api_page_names_every_route_and_no_other(server):
+    told = server.client.get("/schema/openapi.json").json()["paths"]
+    there = {(method.upper(), path) for path, methods in told.items() for method in methods if method != "head"}
+    there |= {("GET", "/api/v1/metrics")}  # for machines; not in the schema
+    text = (ROOT / "docs/guide/api.md").read_text(encoding="utf-8")
+    named = set()
+    for cell in re.findall(r"^\| (`(?:GET|POST|DELETE).*?) \|", text, re.M):
+        path = ""
+        for method, place in re.findall(r"`(GET|POST|PUT|DELETE)(?: (/[^`?]*))?", cell):
+            path = place or path
+            named.add((method, path))
+    assert named == there
+
+
+def test_the_settings_shown_are_the_defaults(tmp_path):
+    from matinee.settings import Settings, read_settings
+
+    (block,) = [b for b in blocks(ROOT / "docs/guide/library.md", "toml") if "[training]" in b]
+    (tmp_path / "matinee.toml").write_text(block.replace('name = "Films"', ""))
+    assert read_settings(tmp_path / "matinee.toml") == Settings()
+    (block,) = blocks(ROOT / "docs/guide/api.md", "toml")
+    (tmp_path / "matinee.toml").write_text(block)
+    assert read_settings(tmp_path / "matinee.toml").access.keys[0].role == "read"
+
+
 def test_benchmarks_can_be_listed():
     told = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
