@@ -180,8 +180,8 @@ def item_table(file: Path) -> dict[str, Item]:
 
 
 def recbole_items(file: Path) -> dict[str, Item]:
-    """``.item``: tab-separated, headings with their type; ``token_seq`` cells are lists split on blanks. A row with a cell
-    that cannot be read (a year that is none) keeps its id, title and categories."""
+    """``.item``: tab-separated, headings with their type; ``token_seq`` cells are lists split on blanks. A row with a
+    cell that cannot be read (a year that is none) keeps its id, title and categories."""
     import csv
 
     found: dict[str, Item] = {}
