@@ -44,6 +44,20 @@ def checkerboard(seed=0) -> Interactions:
     return log(rows, USERS, ITEMS, {"text": colours(rng, 6), "frames": colours(rng, 5), "sound": colours(rng, 4)})
 
 
+def rated(seed=0) -> Interactions:
+    """The same, and every user has rated six of the other colour low."""
+    board = checkerboard(seed)
+    rng = np.random.default_rng(seed + 1)
+    rows = list(
+        zip(board.users.tolist(), board.items.tolist(), board.at.tolist(), board.strength.tolist(), strict=True)
+    )
+    for user in range(USERS):
+        other = np.arange(1 - user % 2, ITEMS - 2, 2)
+        low = enumerate(rng.permutation(other)[:6])
+        rows += [(user, int(i), START + 3600.0 * (user + 25 + 50 * k), -0.8) for k, i in low]
+    return log(rows, USERS, ITEMS, board.features)
+
+
 def colours(rng, dim) -> np.ndarray:
     out = 0.2 * rng.standard_normal((ITEMS, dim)).astype(np.float32)
     out[np.arange(ITEMS), np.arange(ITEMS) % 2] += 1

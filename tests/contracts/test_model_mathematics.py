@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from matinee.errors import MatineeError
 from matinee.models import RECIPES, load_model, load_recipe, memories
+from matinee.models.als import solve_rows
 from matinee.models.blend import Blend, learn_weights, level, standard
 from matinee.models.common import positives
 from matinee.models.ease import inverted
@@ -162,6 +166,77 @@ def test_transitions_are_counted_pair_by_pair(dense, monkeypatch) -> None:
     assert bool(len(model.starts)) is not dense
     found = np.array([model._row(row) for row in range(data.n_items)])
     np.testing.assert_allclose(found, slow_transitions(data, recipe), rtol=1e-4, atol=1e-6)
+
+
+def test_ials_half_step_solves_the_weighted_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    x = csr_matrix((rng.random((6, 15)) * (rng.random((6, 15)) < 0.4)).astype(np.float32))
+    other = rng.standard_normal((15, 4)).astype(np.float32)
+    found = solve_rows(x, other, (0.3, 0.05, 0.8))
+    for row in range(6):
+        confidence = x[row].toarray().ravel() + 0.3
+        target = (x[row].toarray().ravel() > 0) * x[row].toarray().ravel() / confidence
+        ridge = 0.05 * (x[row].nnz + 0.3 * 15) ** 0.8
+        left = (other * confidence[:, None]).T @ other + ridge * np.eye(4)
+        best = np.linalg.solve(left, other.T @ (confidence * target))
+        np.testing.assert_allclose(found[row], best if x[row].nnz else 0, atol=1e-4)
+
+
+def test_folding_in_gives_a_stranger_what_training_gives_a_user() -> None:
+    data = checkerboard()
+    recipe = load_recipe("ials", {"fade": 0.0, "power": 0.0, "dims": 8})
+    model = recipe.fit(data, seed=0)
+    watched = data.items[data.users == 4]
+    x = csr_matrix(np.isin(np.arange(ITEMS), watched).astype(np.float32)[None])
+    trained = model.items @ solve_rows(x, model.items, (recipe.unobserved, recipe.ridge, recipe.scaling))[0]
+    stranger = model.score(query(watched), every(range(ITEMS - 2)))
+    np.testing.assert_allclose(stranger, trained[: ITEMS - 2], rtol=1e-3, atol=1e-4)
+
+
+def test_ratings_with_biases_predict_held_out_stars() -> None:
+    rng = np.random.default_rng(1)
+    taste, kind = rng.standard_normal((80, 2)), rng.standard_normal((50, 2))
+    truth = np.clip(0.2 + 0.3 * rng.standard_normal(50)[None] + 0.35 * taste @ kind.T, -1, 1)
+    shown = rng.random((80, 50)) < 0.5
+    rows = [(u, i, START + i, float(truth[u, i])) for u in range(80) for i in range(50) if shown[u, i]]
+    data = log(rows, 80, 50)
+    model = load_recipe("explicit_mf").fit(data, seed=0)
+    mean_only, ours = [], []
+    for user in range(0, 80, 4):
+        own = np.flatnonzero(shown[user])
+        hidden = np.flatnonzero(~shown[user])
+        score = model.score(query(own, truth[user, own]), every(hidden))
+        ours.append(((score - truth[user, hidden]) ** 2).mean())
+        mean_only.append(((truth[shown].mean() - truth[user, hidden]) ** 2).mean())
+    assert np.mean(ours) < 0.25 * np.mean(mean_only)
+
+
+def test_marec_is_the_two_sided_ridge_regression() -> None:
+    data = checkerboard()
+    recipe = load_recipe("marec", {"dims": 3})
+    model = recipe.fit(data, seed=0)
+    x, f = faded(data, 0.0), model.lens.of(data.features, ITEMS).astype(np.float64)
+    warm = (x > 0).any(0)
+    ridge = recipe.behaviour * np.trace(x.T @ x) / warm.sum() + 1e-3
+    g, fw = x.T @ x, f * warm[:, None]
+    plain = np.linalg.solve(g + ridge * np.eye(ITEMS), g @ fw) @ np.linalg.inv(fw.T @ fw + recipe.content * np.eye(3))
+    np.testing.assert_allclose(model.carried, plain, atol=1e-4)
+
+
+def test_marec_knows_which_part_of_content_matters() -> None:
+    """Content is mostly noise that behaviour ignores; the plain cosine drowns in it, the learnt map does not."""
+    rng = np.random.default_rng(0)
+    data = checkerboard()
+    noise_dims = 3 * rng.standard_normal((ITEMS, 12)).astype(np.float32)
+    noise_dims[:, 0] = np.where(np.arange(ITEMS) % 2, 1, -1)
+    features = {"text": noise_dims / np.linalg.norm(noise_dims, axis=1, keepdims=True)}
+    data = replace(data, features=features)
+    margins = []
+    for name in ("marec", "content"):
+        score = load_recipe(name, {"content": 0.1} if name == "marec" else {}).fit(data, seed=0)
+        odd, even = (score.score(query(w), every([ITEMS - 1, ITEMS - 2])) for w in ([1, 5, 9, 13], [0, 4, 8, 12]))
+        margins.append(bool(odd[0] > odd[1]) + bool(even[1] > even[0]))
+    assert margins[0] == 2
 
 
 def test_a_sparse_matrix_answers_as_a_dense_one() -> None:

@@ -9,19 +9,20 @@ import pytest
 from matinee.models import RECIPES, load_model, load_recipe, tensors
 from matinee.models.linear import ItemWeights
 from matinee.types import Candidates
-from tests.contracts.checkerboard import ITEMS, START, USERS, checkerboard, log, query
+from tests.contracts.checkerboard import ITEMS, START, USERS, checkerboard, log, query, rated
 
 UNPERSONAL = {"popular", "popular_recent", "popular_fading", "random"}
 PERSONAL = sorted(set(RECIPES) - UNPERSONAL)
+RATED = {"explicit_mf"}  # learns from likes against dislikes, so it gets a board with both; knows items' means too
 # what a blend says of an item depends on the others it is compared with, and it learns its weights
 RELATIVE = {name for name in RECIPES if RECIPES[name].model.startswith("blend")}
 ADDS_UP = (
     "linear:ItemWeights", "content:ContentModel", "content_euclid:ContentEuclidModel", "interests:InterestsModel",
-    "user_knn:UserKNNModel", "memories:MemoriesModel",
+    "user_knn:UserKNNModel", "memories:MemoriesModel", "factors:Factors", "marec:MARecModel",
 )  # fmt: skip
 ADDITIVE = sorted(name for name in RECIPES if RECIPES[name].model in ADDS_UP)
 NEURAL = {name for name in RECIPES if RECIPES[name].extra == "neural"}
-KNOWS_COLD = {name for name in RECIPES if "content" in name} | NEURAL
+KNOWS_COLD = {name for name in RECIPES if "content" in name} | {"marec"} | NEURAL
 TINY = {"width": 16, "length": 10, "epochs": 20, "batch": 4, "rate": 0.01}
 
 
@@ -49,7 +50,7 @@ def fitted(board):
 
     def fit(name):
         if name not in kept:
-            kept[name] = recipe(name).fit(board, seed=7)
+            kept[name] = recipe(name).fit(rated() if name in RATED else board, seed=7)
         return kept[name]
 
     return fit
@@ -79,7 +80,7 @@ def test_a_user_nobody_has_seen_is_served_from_the_history(name, fitted) -> None
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_equal_data_and_seed_give_equal_models(name, board, fitted) -> None:
-    again = recipe(name).fit(board, seed=7)
+    again = recipe(name).fit(rated() if name in RATED else board, seed=7)
     one, two = fitted(name).arrays(), again.arrays()
     assert one.keys() == two.keys()
     assert all(np.array_equal(one[key], two[key]) for key in one)
@@ -147,7 +148,7 @@ def test_an_item_nobody_watched_is_known_to_content_only(name, fitted) -> None:
 def test_a_history_that_says_nothing(name, items, fitted) -> None:
     asked = query(items)
     score = fitted(name).score(asked, every(range(ITEMS)))
-    if name in UNPERSONAL:
+    if name in UNPERSONAL | RATED:
         assert np.isfinite(score).any()
         assert len(fitted(name).retrieve(asked, 5)) == 5
     elif name not in RELATIVE:
