@@ -56,6 +56,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     chapters: list[tuple[float, float, Word]] = []
     subtitles: Annotated[str, msgspec.Meta(max_length=250_000)] = ""
     spoken: Word = ""
+    shots: list[float] = []
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

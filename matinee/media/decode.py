@@ -16,6 +16,7 @@ from matinee.media.answers import Answer, Job
 from matinee.media.hear import listen, read_subtitles
 from matinee.media.packets import TRIES, Trouble, attached, decoded, length
 from matinee.media.pictures import COVER, SIDE, WIDEST, cover_of, packed, small, worth
+from matinee.media.shots import HEIGHT, WIDTH, ShotFinder, in_chunks
 from matinee.media.tags import read_chapters, read_tags
 from matinee.types import Pixels
 
@@ -26,8 +27,8 @@ FORMATS = (
 SHORT = 30.0  # seconds: a video with fewer keyframes than wanted is decoded through when no longer than this
 
 
-def read_av(file: IO[bytes], job: Job) -> Answer:
-    """A video or a sound. ``error``: unknown (no such format), too_many_pixels, no_streams."""
+def open_container(file: IO[bytes], job: Job) -> Any:
+    """The container, or an answer that says why there is none."""
     import av
 
     options = {
@@ -37,9 +38,16 @@ def read_av(file: IO[bytes], job: Job) -> Answer:
         "max_streams": "64",
     }
     try:
-        container: Any = av.open(file, options=options, metadata_errors="replace", buffer_size=1 << 16)
+        return av.open(file, options=options, metadata_errors="replace", buffer_size=1 << 16)
     except (av.FFmpegError, ValueError, OverflowError) as error:
         return Answer(error="damaged" if isinstance(error, av.error.InvalidDataError) else "unknown")
+
+
+def read_av(file: IO[bytes], job: Job) -> Answer:
+    """A video or a sound. ``error``: unknown (no such format), too_many_pixels, no_streams."""
+    container = open_container(file, job)
+    if isinstance(container, Answer):
+        return container
     trouble = Trouble(time.process_time() + job.walls.soft)
     video = [s for s in container.streams.video if not attached(s)]
     sound = list(container.streams.audio)
@@ -249,3 +257,37 @@ def embedded_cover(container: Any, stream: Any, job: Job) -> bytes:
     except av.FFmpegError:
         pass
     return b""
+
+
+def read_shots(file: IO[bytes], job: Job) -> Answer:
+    """The moments at which shots begin, by decoding the whole video; ``note`` time when it was not all of it."""
+    import av
+
+    container = open_container(file, job)
+    if isinstance(container, Answer):
+        return container
+    streams = [s for s in container.streams.video if not attached(s)]
+    if not streams:
+        return Answer(error="no_streams")
+    if streams[0].codec_context.width * streams[0].codec_context.height > job.walls.pixels:
+        return Answer(error="too_many_pixels")
+    streams[0].codec_context.thread_count = 1
+    trouble = Trouble(time.process_time() + job.walls.soft)
+    moments: list[float] = []
+
+    def tiny() -> Iterator[Pixels]:
+        for frame in decoded(container, streams[0], trouble):
+            try:
+                rgb = frame.reformat(WIDTH, HEIGHT, format="rgb24", interpolation="AREA", threads=1).to_ndarray()
+            except (av.FFmpegError, ValueError):
+                trouble.hurt()
+                continue
+            moments.append(float(frame.time or 0.0))
+            yield rgb
+
+    cuts, count = in_chunks(tiny(), ShotFinder())
+    if not count:
+        return Answer(error="damaged")
+    starts = [moments[0], *(moments[c] for c in cuts)]
+    note = ",".join(sorted(trouble.reasons))
+    return Answer(kind="video", shots=starts, duration=length(container, streams), note=note)

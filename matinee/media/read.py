@@ -65,6 +65,21 @@ def read_clip(path: Path, fence: Fence, walls: Walls | None = None) -> Reading:
         os.close(fd)
 
 
+LONG = Walls(seconds=3600.0, cpu=3000, soft=2900.0)  # for tasks that decode all of a film
+
+
+def read_shots(path: Path, fence: Fence, walls: Walls = LONG) -> tuple[list[float], float | None]:
+    """The seconds at which shots begin, and the duration. Decodes all of the video. Raises ``media.*``."""
+    fd = open_file(path)
+    try:
+        answer, _ = fence.run(fd, Job(walls=walls, task="shots"))
+    finally:
+        os.close(fd)
+    if answer.error:
+        raise failure(answer.error, *ERRORS.get(answer.error, ERRORS["damaged"]))
+    return list(answer.shots), answer.duration
+
+
 def read_open(fd: int, digest: str, fence: Fence, job: Job) -> Reading:
     before = os.fstat(fd)
     answer, ended = fence.run(fd, job)

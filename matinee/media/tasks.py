@@ -53,11 +53,13 @@ def rehearse() -> None:
 
 
 def run(job: Job, fd: int) -> Answer:
-    from matinee.media.decode import read_av
+    from matinee.media.decode import read_av, read_shots
     from matinee.media.pictures import is_picture, read_picture
 
     with os.fdopen(fd, "rb", buffering=0) as file:
         file.seek(0)
         head = file.read(16)
         file.seek(0)
+        if job.task == "shots":
+            return read_shots(file, job)
         return read_picture(file, job) if is_picture(head) else read_av(file, job)
