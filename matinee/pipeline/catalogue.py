@@ -161,6 +161,16 @@ class Catalogue:
         return tuple(self.shelves[name] for name in CONTENT if name in self.shelves)
 
     @cached_property
+    def living(self) -> Ints:
+        """All rows that are alive."""
+        return np.flatnonzero(self.alive).astype(np.int64)
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether any item has a time before or after which it is not to be shown."""
+        return bool(np.isfinite(self.released).any() or np.isfinite(self.expires).any())
+
+    @cached_property
     def order_of_arrival(self) -> Ints:
         """Rows that are alive, newest first: by release time where known, else by row (a later row arrived later)."""
         rows = np.flatnonzero(self.alive)

@@ -162,13 +162,18 @@ class Out:
 
 
 def allowed(catalogue: Catalogue, query: Query) -> Ints:
-    """All rows that collection, category, release and life allow: where a source may look. O(size)."""
-    return np.flatnonzero(allowed_mask(catalogue, query)).astype(np.int64)
+    """All rows that collection, category, filter text, release and life allow: where a source may look. O(size), or
+    nothing when there is no limit."""
+    mask = allowed_mask(catalogue, query)
+    return catalogue.living if mask is catalogue.alive else np.flatnonzero(mask).astype(np.int64)
 
 
 def allowed_mask(catalogue: Catalogue, query: Query) -> Bools:
-    """(size,) the same as a mask."""
-    mask = catalogue.alive & (catalogue.released <= query.now) & (query.now < catalogue.expires)
+    """(size,) the same as a mask. Not to be changed: without limits it is the catalogue's own."""
+    limits = query.limits
+    if not (catalogue.timed or limits.collection or limits.categories or limits.where):
+        return catalogue.alive
+    mask: Bools = catalogue.alive & (catalogue.released <= query.now) & (query.now < catalogue.expires)
     if query.limits.collection:
         mask &= catalogue.collection == _collection(catalogue, query)
     if query.limits.categories:
@@ -188,3 +193,11 @@ def _collection(catalogue: Catalogue, query: Query) -> int:
 def _in_any(catalogue: Catalogue, query: Query) -> Ints:
     none = np.empty(0, np.int64)
     return np.concatenate([none, *(catalogue.categories.get(c, none) for c in query.limits.categories)])
+
+
+def first_allowed(order: Ints, catalogue: Catalogue, query: Query, n: int) -> Ints:
+    """The first n of an order of rows that the request allows. O(n) where most are allowed, O(size) otherwise."""
+    mask = allowed_mask(catalogue, query)
+    start = order[: 4 * n]
+    found = start[mask[start]]
+    return found[:n] if len(found) >= n or len(start) == len(order) else order[mask[order]][:n]

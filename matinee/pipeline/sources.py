@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from matinee.pipeline.catalogue import Catalogue, Shelf
-from matinee.pipeline.filters import allowed, allowed_mask
+from matinee.pipeline.filters import allowed, allowed_mask, first_allowed
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.selectors import top_of
 from matinee.types import Candidates, Floats, History, Ints, Query
@@ -108,7 +108,7 @@ def _mean(total: Floats, count: Floats) -> Floats:
     return np.asarray(mean, np.float32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Popular:
     """What is watched, ever and lately, among what the request allows."""
 
@@ -117,8 +117,14 @@ class Popular:
     name: str = "popular"
 
     def retrieve(self, query: Query, n: int) -> Candidates:
-        rows = allowed(self.catalogue, query)
-        return found(*top_of(rows, self.popularity.scores(rows), n))
+        rows = first_allowed(self._order, self.catalogue, query, n)
+        return found(rows, self.popularity.scores(rows))
+
+    @cached_property
+    def _order(self) -> Ints:
+        """Every row that is alive and was watched, the most watched first. Once for each catalogue and count."""
+        rows = self.catalogue.living
+        return top_of(rows, self.popularity.scores(rows), len(rows))[0]
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
         return self.popularity.scores(candidates.items)
@@ -138,8 +144,7 @@ class New:
     name: str = "new"
 
     def retrieve(self, query: Query, n: int) -> Candidates:
-        newest = self.catalogue.order_of_arrival
-        rows = newest[allowed_mask(self.catalogue, query)[newest]][:n]
+        rows = first_allowed(self.catalogue.order_of_arrival, self.catalogue, query, n)
         return found(rows, np.linspace(1, 0, len(rows), endpoint=False, dtype=np.float32))
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
@@ -157,7 +162,7 @@ class Starter:
     name: str = "starter"
 
     def retrieve(self, query: Query, n: int) -> Candidates:
-        rows = self.order(query)[:n]
+        rows = first_allowed(self._whole, self.catalogue, query, n)
         return found(rows, np.linspace(1, 0, len(rows), endpoint=False, dtype=np.float32))
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
@@ -170,7 +175,7 @@ class Starter:
     @cached_property
     def _whole(self) -> Ints:
         """Every row that is alive, in turns. O(size log size), once for each catalogue and count."""
-        rows = np.flatnonzero(self.catalogue.alive).astype(np.int64)
+        rows = self.catalogue.living
         liked = np.nan_to_num(self.popularity.scores(rows), nan=-1.0)
         rows = rows[np.lexsort((-rows, -self.catalogue.released[rows], -liked))]
         collection, category = self.catalogue.collection[rows], self.catalogue.rarest[rows]
