@@ -19,7 +19,8 @@ body{max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2.2rem 0 .6rem}p{margin:.4rem 0}.soft{color:var(--soft)}
 table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}
 th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th:first-child,td:first-child{text-align:left}td.best{font-weight:700}td small{color:var(--soft)}
+th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--bg)}
+td.best{font-weight:700}td small{color:var(--soft)}
 svg{width:100%;height:auto;font:12px system-ui,sans-serif}svg text{fill:var(--fg)}svg .tick{fill:var(--soft)}
 svg .grid{stroke:var(--line)}svg .bar{fill:var(--bar)}svg .whisker{stroke:var(--fg);fill:none;stroke-width:1.5}
 svg .line{fill:none;stroke-width:2}

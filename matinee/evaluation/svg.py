@@ -73,7 +73,7 @@ def curves(lines: Mapping[str, Sequence[tuple[float, Estimate]]], title: str, ac
     """Lines over evenly spaced steps, named by their x; a legend on the right."""
     steps = sorted({x for line in lines.values() for x, _ in line})
     top = max([e.value for line in lines.values() for _, e in line if isfinite(e.value)], default=1.0) or 1.0
-    height, bottom = 320, 270
+    height, bottom = max(320, 40 + 20 * len(lines)), 270
     right = WIDTH - 170
     across_scale, up = Scale(0, max(len(steps) - 1, 1), 60, right), Scale(0, top * 1.05, bottom, 12)
     out = [_open(WIDTH, height, title)]
@@ -115,9 +115,14 @@ def points(dots: Sequence[tuple[str, float, float]], title: str, across: str, up
     out.append(
         f'<text class="tick" x="16" y="150" text-anchor="middle" transform="rotate(-90 16 150)">{escape(up)}</text>'
     )
-    for at, (name, x, y) in enumerate(known):
-        out.append(f'<circle class="dot c{at % COLOURS}" cx="{x_scale(x)}" cy="{y_scale(y)}" r="5"/>')
-        out.append(f'<text x="{x_scale(x) + 8}" y="{y_scale(y) + 4}">{escape(name)}</text>')
+    labels: list[tuple[float, float]] = []
+    for at, (name, x, y) in sorted(enumerate(known), key=lambda dot: -dot[1][2]):
+        left, down = x_scale(x), y_scale(y) + 4
+        while any(abs(left - other) < 140 and abs(down - lower) < 12 for other, lower in labels):
+            down += 1  # below the name that is in its way
+        labels.append((left, down))
+        out.append(f'<circle class="dot c{at % COLOURS}" cx="{left}" cy="{y_scale(y)}" r="5"/>')
+        out.append(f'<text x="{left + 8}" y="{down}">{escape(name)}</text>')
     return "".join([*out, "</svg>"])
 
 
