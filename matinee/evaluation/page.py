@@ -26,7 +26,8 @@ svg .grid{stroke:var(--line)}svg .bar{fill:var(--bar)}svg .whisker{stroke:var(--
 svg .line{fill:none;stroke-width:2}
 .c0{stroke:#3f6fb5;fill:#3f6fb5}.c1{stroke:#d1702a;fill:#d1702a}.c2{stroke:#3d9a57;fill:#3d9a57}.c3{stroke:#b8407a;fill:#b8407a}
 .c4{stroke:#8463c4;fill:#8463c4}.c5{stroke:#a08423;fill:#a08423}.c6{stroke:#2b9a9a;fill:#2b9a9a}.c7{stroke:#8a8f99;fill:#8a8f99}
-svg .line{fill:none}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;font-size:13px}
+svg .line{fill:none}.dash{stroke-dasharray:6 4}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;font-size:13px}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 """
 LOWER_IS_BETTER = ("gini", "calibration", "rmse")

@@ -87,8 +87,9 @@ def curves(lines: Mapping[str, Sequence[tuple[float, Estimate]]], title: str, ac
     )
     for at, (name, line) in enumerate(lines.items()):
         points = [(across_scale(steps.index(x)), up(e.value)) for x, e in line if isfinite(e.value)]
+        dash = " dash" if at >= COLOURS else ""  # the colours come round
         path = " ".join(f"{x},{y}" for x, y in points)
-        out.append(f'<polyline class="line c{at % COLOURS}" points="{path}"/>')
+        out.append(f'<polyline class="line c{at % COLOURS}{dash}" points="{path}"/>')
         out += [f'<circle class="dot c{at % COLOURS}" cx="{x}" cy="{y}" r="3"/>' for x, y in points]
         y = 22 + at * 20
         out.append(f'<circle class="dot c{at % COLOURS}" cx="{right + 22}" cy="{y - 4}" r="5"/>')
