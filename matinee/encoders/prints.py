@@ -1,8 +1,8 @@
 """Fingerprints that survive another encoding, another size and a trim, and the pairs of items that share them.
 
 Pictures: 64 signs of a low-frequency cosine transform of each frame (as in perceptual hashing). Sound: 32 signs a frame
-of how the energy of 33 bands changes along time and pitch, Haitsma and Kalker 2002, "A Highly Robust Audio Fingerprinting
-System" (ISMIR), section 4.2; here 25 frames a second of 16 kHz sound.
+of how the energy of 33 bands changes along time and pitch, Haitsma and Kalker 2002, "A Highly Robust Audio
+Fingerprinting System" (ISMIR), section 4.2; here 25 frames a second of 16 kHz sound.
 """
 
 from __future__ import annotations

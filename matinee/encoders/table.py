@@ -16,19 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``module`` has ``load(folder) -> Encoder``; ``weights`` names its checkpoint; ``reads`` is a field of ``Clip``;
-    ``names`` says that it is a ``Labeller``."""
+    """``module`` has the function ``load``, given the folder of the checkpoint ``weights``, or nothing where there is
+    none; ``reads`` is a field of ``Clip``; ``names`` says that it is a ``Labeller``."""
 
     module: str
     weights: str
     reads: str
     names: bool = False
+    load: str = "load"
 
 
 ENCODERS: dict[str, Entry] = {
     "text": Entry("matinee.encoders.text", "text", "text"),
     "frames": Entry("matinee.encoders.frames", "frames", "frames", names=True),
     "sound": Entry("matinee.encoders.sound", "sound", "sound", names=True),
+    "text.classic": Entry("matinee.encoders.classic", "", "text", load="load_text"),
+    "frames.classic": Entry("matinee.encoders.classic", "", "frames", load="load_frames"),
+    "sound.classic": Entry("matinee.encoders.classic", "", "sound", load="load_sound"),
 }
 
 
@@ -45,7 +49,8 @@ def load_encoder(name: str) -> Encoder:
             f"没有名为 {name!r} 的编码器。可用的有：{known}。",
         )
     entry = ENCODERS[name]
-    return cast("Encoder", import_module(entry.module).load(weights.require(entry.weights)))
+    load = getattr(import_module(entry.module), entry.load)
+    return cast("Encoder", load(weights.require(entry.weights)) if entry.weights else load())
 
 
 @lru_cache(maxsize=4)

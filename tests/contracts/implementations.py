@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matinee.encoders.classic import ColourAndShape, HashedWords, Timbre
+from matinee.encoders.frames import FrameEncoder
+from matinee.encoders.sound import SoundEncoder
+from matinee.encoders.text import TextEncoder
 from matinee.index.exact import ExactIndex
 from matinee.metrics.ranking import Ranking
 from matinee.models.blend import Blend
@@ -30,7 +34,19 @@ from matinee.pipeline.reasons import FromExperts
 from matinee.pipeline.recommender import Reasoner
 from matinee.pipeline.scorers import ByHistory
 from matinee.pipeline.selectors import MMR, Top
-from matinee.protocols import Filter, Metric, Model, Recipe, Scorer, Selector, Source, Store, VectorIndex
+from matinee.protocols import (
+    Encoder,
+    Filter,
+    Labeller,
+    Metric,
+    Model,
+    Recipe,
+    Scorer,
+    Selector,
+    Source,
+    Store,
+    VectorIndex,
+)
 from matinee.store.postgres.store import PostgresStore
 from matinee.store.sqlite import SQLiteStore
 from matinee.types import Floats, Ints
@@ -82,3 +98,11 @@ def request_path(
 
 def metrics() -> list[Metric]:
     return [Ranking("ndcg", 10)]
+
+
+def encoders(text: TextEncoder, frames: FrameEncoder, sound: SoundEncoder) -> list[Encoder]:
+    return [text, frames, sound, HashedWords(), ColourAndShape(), Timbre()]
+
+
+def labellers(frames: FrameEncoder, sound: SoundEncoder) -> list[Labeller]:
+    return [frames, sound]
