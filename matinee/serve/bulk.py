@@ -11,7 +11,7 @@ from anyio.to_thread import run_sync
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State as AppState
 from litestar.exceptions import ClientException
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from matinee.errors import Language, MatineeError
 from matinee.serve import asking, forms, intake, words
@@ -24,7 +24,7 @@ AnyRequest = Request[Any, Any, AppState]
 MOST_USERS = 200  # in one batch
 LINE = 64 * 1024  # bytes of one line of a stream
 STEP = 1000  # events that are made durable together
-Confirm = Annotated[str, Parameter(description="The user's id once more, so that nobody is erased by a slip.")]
+Confirm = Annotated[str, QueryParameter(description="The user's id once more, so that nobody is erased by a slip.")]
 
 
 def service_of(request: AnyRequest) -> Service:
@@ -93,7 +93,7 @@ def _taken(
 
 
 @get("/users/{user:str}/export", sync_to_thread=True)
-def export(request: AnyRequest, user: str) -> forms.Export:
+def export(request: AnyRequest, user: FromPath[str]) -> forms.Export:
     """All that is kept of a user: every event. There is no profile beside them."""
     from matinee.serve.http import segment
 
@@ -105,7 +105,7 @@ def export(request: AnyRequest, user: str) -> forms.Export:
 
 
 @delete("/users/{user:str}", status_code=200, sync_to_thread=True)
-def erase(request: AnyRequest, user: str, confirm: Confirm) -> forms.Erased:
+def erase(request: AnyRequest, user: FromPath[str], confirm: Confirm) -> forms.Erased:
     """Erases a user and every event, to the last byte of the store. The models in force were trained with the events
     still in; they hold no row of the user, and the next training forgets the rest."""
     from matinee.serve.http import segment

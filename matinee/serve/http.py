@@ -14,7 +14,7 @@ from litestar.datastructures import State as AppState
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Stream
 
 from matinee import __version__
@@ -28,14 +28,16 @@ from matinee.serve.service import Ask, Service
 from matinee.types import Item
 
 BODY = 8 * 1024 * 1024  # bytes of a request
-Many = Annotated[int, Parameter(ge=1, le=200, description="How many.")]
-Events = Annotated[int, Parameter(ge=1, le=1000, description="How many.")]
-Share = Annotated[float | None, Parameter(ge=0, le=1, description="0: relevance alone; 1: as varied as can be.")]
-Names = Annotated[list[str] | None, Parameter(description="May be given several times.")]
-Boosts = Annotated[list[str] | None, Parameter(description='Deviations to add where a filter holds: 2:"jazz" in tags')]
-Where = Annotated[str, Parameter(max_length=2000, description='A filter: duration < 600 and "jazz" in tags')]
-Lang = Annotated[str | None, Parameter(description="en or zh; otherwise Accept-Language decides.")]
-Words_ = Annotated[str, Parameter(min_length=1, max_length=500, description="In Chinese or English.")]
+Many = Annotated[int, QueryParameter(ge=1, le=200, description="How many.")]
+Events = Annotated[int, QueryParameter(ge=1, le=1000, description="How many.")]
+Share = Annotated[float | None, QueryParameter(ge=0, le=1, description="0: relevance alone; 1: as varied as can be.")]
+Names = Annotated[list[str] | None, QueryParameter(description="May be given several times.")]
+Boosts = Annotated[
+    list[str] | None, QueryParameter(description='Deviations to add where a filter holds: 2:"jazz" in tags')
+]
+Where = Annotated[str, QueryParameter(max_length=2000, description='A filter: duration < 600 and "jazz" in tags')]
+Lang = Annotated[str | None, QueryParameter(description="en or zh; otherwise Accept-Language decides.")]
+Words_ = Annotated[str, QueryParameter(min_length=1, max_length=500, description="In Chinese or English.")]
 AnyRequest = Request[Any, Any, AppState]
 
 
@@ -73,9 +75,10 @@ async def post_events(request: AnyRequest) -> forms.Accepted:
 
 @get("/users/{user:str}/recommendations", sync_to_thread=True)
 def recommendations(
-    request: AnyRequest, user: str, n: Many = 20, collection: str = "", category: Names = None,
-    diversity: Share = None, exclude: Names = None, where: Where = "", scenario: str = "home", novelty: Share = None,
-    exploration: Share = None, boost: Boosts = None, page: str = "", seed: int | None = None, lang: Lang = None,
+    request: AnyRequest, user: FromPath[str], n: Many = 20, collection: FromQuery[str] = "", category: Names = None,
+    diversity: Share = None, exclude: Names = None, where: Where = "", scenario: FromQuery[str] = "home",
+    novelty: Share = None, exploration: Share = None, boost: Boosts = None, page: FromQuery[str] = "",
+    seed: FromQuery[int | None] = None, lang: Lang = None,
 ) -> forms.Recommendations:  # fmt: skip
     """A slate for a user, best first, with the reasons of every item. An unknown user gets a varied start."""
     ask = Ask(
@@ -112,13 +115,15 @@ def scenarios(request: AnyRequest, lang: Lang = None) -> forms.Scenarios:
 
 
 @get("/users/{user:str}/rows", sync_to_thread=True)
-def user_rows(request: AnyRequest, user: str, n: Many = 20, collection: str = "", lang: Lang = None) -> forms.Rows:
+def user_rows(
+    request: AnyRequest, user: FromPath[str], n: Many = 20, collection: FromQuery[str] = "", lang: Lang = None
+) -> forms.Rows:
     """The rows of a page: for you, because you watched, popular, new, and categories that the user likes."""
     return rows_of(service_of(request), segment(user), n, collection, lang_of(request))
 
 
 @get("/users/{user:str}/events", sync_to_thread=True)
-def user_events(request: AnyRequest, user: str, n: Events = 50) -> forms.Events:
+def user_events(request: AnyRequest, user: FromPath[str], n: Events = 50) -> forms.Events:
     """What a user did, newest first."""
     service = service_of(request)
     answers = Answers(service.current().catalogue, lang_of(request))
@@ -126,13 +131,13 @@ def user_events(request: AnyRequest, user: str, n: Events = 50) -> forms.Events:
 
 
 @get("/users", sync_to_thread=True)
-def users(request: AnyRequest, n: Events = 50, q: str = "") -> forms.Users:
+def users(request: AnyRequest, n: Events = 50, q: FromQuery[str] = "") -> forms.Users:
     """Users whose id holds ``q``, those with the most events first."""
     return forms.Users(users=tuple(forms.UserForm(user=u, events=e) for u, e in service_of(request).users(n, q)))
 
 
 @get("/items/{item:str}", sync_to_thread=True)
-def get_item(request: AnyRequest, item: str, lang: Lang = None) -> forms.Whole:
+def get_item(request: AnyRequest, item: FromPath[str], lang: Lang = None) -> forms.Whole:
     """All that is known of an item."""
     service = service_of(request)
     state = service.current()
@@ -140,7 +145,7 @@ def get_item(request: AnyRequest, item: str, lang: Lang = None) -> forms.Whole:
 
 
 @put("/items/{item:str}", operation_class=ItemOperation)
-async def put_item(request: AnyRequest, item: str) -> forms.Whole:
+async def put_item(request: AnyRequest, item: FromPath[str]) -> forms.Whole:
     """Add an item or replace what is said of it. It is recommendable and searchable when this answers."""
     from anyio.to_thread import run_sync
 
@@ -171,7 +176,7 @@ def item_of(id: str, body: bytes) -> Item:
 
 
 @delete("/items/{item:str}", sync_to_thread=True)
-def delete_item(request: AnyRequest, item: str) -> None:
+def delete_item(request: AnyRequest, item: FromPath[str]) -> None:
     """Take an item away. It is in no answer that begins after this one."""
     if not service_of(request).delete_item(segment(item)):
         raise MatineeError("item.unknown", "There is no such item.", "没有这个条目。", status=404)
@@ -179,8 +184,8 @@ def delete_item(request: AnyRequest, item: str) -> None:
 
 @get("/items/{item:str}/similar", sync_to_thread=True)
 def similar(
-    request: AnyRequest, item: str, n: Many = 20,
-    by: Annotated[str, Parameter(pattern="^(all|text|picture|sound|behaviour)$")] = "all", where: Where = "",
+    request: AnyRequest, item: FromPath[str], n: Many = 20,
+    by: Annotated[str, QueryParameter(pattern="^(all|text|picture|sound|behaviour)$")] = "all", where: Where = "",
     lang: Lang = None,
 ) -> forms.SimilarItems:  # fmt: skip
     """Items like this one: by what they say, show, sound like, or by who watched them."""
@@ -210,7 +215,7 @@ def health(request: AnyRequest) -> forms.Health:
 
 
 @get("/items/{item:str}/cover", sync_to_thread=True, include_in_schema=True)
-def cover(request: AnyRequest, item: str) -> Response[bytes]:
+def cover(request: AnyRequest, item: FromPath[str]) -> Response[bytes]:
     """The picture of an item."""
     service = service_of(request)
     state = service.current()
@@ -219,7 +224,7 @@ def cover(request: AnyRequest, item: str) -> Response[bytes]:
 
 
 @route("/items/{item:str}/media", http_method=["GET", "HEAD"], sync_to_thread=True)
-def media(request: AnyRequest, item: str) -> Response[Any] | Stream:
+def media(request: AnyRequest, item: FromPath[str]) -> Response[Any] | Stream:
     """The media file of an item; ranges are honoured."""
     service, named = service_of(request), segment(item)
     state = service.current()
@@ -229,13 +234,13 @@ def media(request: AnyRequest, item: str) -> Response[Any] | Stream:
     return static.media(place, headers.get("range"), headers.get("if-range"), request.method == "HEAD")
 
 
-@get(["/", "/console"], include_in_schema=False, sync_to_thread=True)
-def index() -> Response[bytes]:
-    return static.page()
+@get(["/", "/console"], include_in_schema=False)
+async def index() -> Response[bytes]:
+    return static.page()  # a kilobyte; a sync handler of two paths would be wrapped into a thread twice, and fail
 
 
 @get("/assets/{asset:str}", include_in_schema=False, sync_to_thread=True)
-def asset(asset: str) -> Response[bytes]:
+def asset(asset: FromPath[str]) -> Response[bytes]:
     return static.page(segment(asset))
 
 
