@@ -41,6 +41,7 @@ RECIPES: dict[str, Entry] = {
     "bpr": Entry("bpr:BPR", "factors:Factors"),
     "explicit_mf": Entry("explicit:ExplicitMF", "explicit:ExplicitModel"),
     "marec": Entry("marec:MARec", "marec:MARecModel"),
+    "lambdarank": Entry("ranked:LambdaRank", "ranked:RankedModel", {}, "ranker"),
     "blend_closed_form": Entry("blended:Blended", "blend:Blend", {"recipes": ("transitions_memories", "ease")}),
     "content": Entry("content:Content", "content:ContentModel"),
     "sasrec": Entry("neural.sasrec:SASRec", "neural.served:SequenceModel", extra="neural"),
@@ -106,8 +107,13 @@ def _load(name: str, target: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if not extra:
             raise
-        raise MatineeError(
-            "recipe.extra_missing",
-            f"Recipe {name} needs {error.name}, which is not installed. Install: pip install 'matinee[{extra}]'",
-            f"模型 {name} 需要 {error.name}，但尚未安装。请安装：pip install 'matinee[{extra}]'",
-        ) from error
+        raise extra_missing(name, error, extra) from error
+
+
+def extra_missing(name: str, error: ModuleNotFoundError, extra: str) -> MatineeError:
+    """What a recipe says whose optional dependency is not installed."""
+    return MatineeError(
+        "recipe.extra_missing",
+        f"Recipe {name} needs {error.name}, which is not installed. Install: pip install 'matinee[{extra}]'",
+        f"模型 {name} 需要 {error.name}，但尚未安装。请安装：pip install 'matinee[{extra}]'",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from matinee.models.ease import inverted
 from matinee.models.holdout import latest_slice
 from matinee.models.linear import item_weights
 from matinee.models.ridge import moments
+from matinee.models.trees import from_dump
 from matinee.types import Candidates
 from tests.contracts.checkerboard import ITEMS, START, checkerboard, colours, log, query
 
@@ -237,6 +239,44 @@ def test_marec_knows_which_part_of_content_matters() -> None:
         odd, even = (score.score(query(w), every([ITEMS - 1, ITEMS - 2])) for w in ([1, 5, 9, 13], [0, 4, 8, 12]))
         margins.append(bool(odd[0] > odd[1]) + bool(even[1] > even[0]))
     assert margins[0] == 2
+
+
+def test_trees_walk_as_lightgbm_walks_them() -> None:
+    lightgbm = pytest.importorskip("lightgbm", reason="LightGBM is not installed: pip install 'matinee[ranker]'")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((600, 5)).astype(np.float32)
+    x[rng.random(600) < 0.3, 1] = np.nan
+    y = np.nan_to_num(x[:, 1], nan=2) + x[:, 0] * (x[:, 2] > 0)
+    grown = lightgbm.train({"verbosity": -1, "num_threads": 1}, lightgbm.Dataset(x, y), num_boost_round=25)
+    asked = rng.standard_normal((300, 5)).astype(np.float32)
+    asked[rng.random((300, 5)) < 0.2] = np.nan  # also where training saw none
+    np.testing.assert_allclose(from_dump(grown.dump_model()).predict(asked), grown.predict(asked), atol=1e-6)
+    assert from_dump({"tree_info": []}).predict(asked).tolist() == [0.0] * 300
+
+
+def test_lambdarank_learns_what_a_weighted_mean_cannot() -> None:
+    """Half of the people follow one expert and half the other; the third feature tells which, the mean cannot."""
+    pytest.importorskip("lightgbm", reason="LightGBM is not installed: pip install 'matinee[ranker]'")
+    recipe = load_recipe("lambdarank", {"rounds": 30})
+    rng = np.random.default_rng(0)
+    sets = []
+    for _ in range(400):
+        x = rng.standard_normal((20, 3)).astype(np.float32)
+        x[:, 2] = rng.integers(2)
+        best = np.argmax(x[:, 0] if x[0, 2] else x[:, 1])
+        order = np.r_[best, np.delete(np.arange(20), best)]
+        sets.append((x[order], x[order, :2].sum(1)))
+    trees = recipe._grow(sets[:300], 0)
+    first = [(np.argmax(trees.predict(x)) == 0, np.argmax(mean) == 0) for x, mean in sets[300:]]
+    ours, theirs = np.mean(first, axis=0)
+    assert ours > 0.75 > theirs
+
+
+def test_without_lightgbm_it_says_how_to_install_it(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(MatineeError, match=r"matinee\[ranker\]") as caught:
+        load_recipe("lambdarank").fit(checkerboard(), seed=0)
+    assert caught.value.code == "recipe.extra_missing"
 
 
 def test_a_sparse_matrix_answers_as_a_dense_one() -> None:

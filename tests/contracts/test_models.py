@@ -15,14 +15,14 @@ UNPERSONAL = {"popular", "popular_recent", "popular_fading", "random"}
 PERSONAL = sorted(set(RECIPES) - UNPERSONAL)
 RATED = {"explicit_mf"}  # learns from likes against dislikes, so it gets a board with both; knows items' means too
 # what a blend says of an item depends on the others it is compared with, and it learns its weights
-RELATIVE = {name for name in RECIPES if RECIPES[name].model.startswith("blend")}
+RELATIVE = {name for name in RECIPES if RECIPES[name].model.split(":")[0] in ("blend", "ranked")}
 ADDS_UP = (
     "linear:ItemWeights", "content:ContentModel", "content_euclid:ContentEuclidModel", "interests:InterestsModel",
     "user_knn:UserKNNModel", "memories:MemoriesModel", "factors:Factors", "marec:MARecModel",
 )  # fmt: skip
 ADDITIVE = sorted(name for name in RECIPES if RECIPES[name].model in ADDS_UP)
 NEURAL = {name for name in RECIPES if RECIPES[name].extra == "neural"}
-KNOWS_COLD = {name for name in RECIPES if "content" in name} | {"marec"} | NEURAL
+KNOWS_COLD = {name for name in RECIPES if "content" in name} | {"marec", "lambdarank"} | NEURAL
 TINY = {"width": 16, "length": 10, "epochs": 20, "batch": 4, "rate": 0.01}
 
 
@@ -31,6 +31,8 @@ def recipe(name):
     if name in NEURAL:
         pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'matinee[neural]'")
         return load_recipe(name, TINY)
+    if RECIPES[name].extra == "ranker":
+        pytest.importorskip("lightgbm", reason="LightGBM is not installed: pip install 'matinee[ranker]'")
     return load_recipe(name)
 
 
