@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 from matinee.demo.manifest import manifest
@@ -43,12 +44,23 @@ def start(folder: Path, port: int) -> dict[str, float]:
             break
     if STEPS[-1] not in told:
         raise SystemExit("".join(lines))
+    answers(port)
     child.send_signal(signal.SIGINT)
     child.communicate()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     told["processor"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     told["peak_mb"] = after.ru_maxrss / 1024
     return told
+
+
+def answers(port: int) -> None:
+    """Returns once the server answers."""
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/health", timeout=60):
+                return
+        except OSError:
+            time.sleep(0.1)
 
 
 def size(folder: Path) -> float:
