@@ -14,7 +14,7 @@ from matinee.types import Floats
 
 RATE = 16_000
 WINDOWS = 6
-WRITTEN = ("subrip", "ass", "ssa", "mov_text", "webvtt", "text")  # subtitles that are text, not pictures
+WRITTEN = ("subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text")  # subtitles that are text, not pictures
 LONGEST_WORDS = 200_000
 
 
@@ -82,7 +82,7 @@ def read_subtitles(container: Any, trouble: Trouble) -> dict[str, str]:
     lines: list[str] = []
     size = 0
     try:
-        container.seek(0)
+        container.seek(0, stream=streams[0])  # of another stream, the first keyframe may lie after the first words
         for packet in container.demux(streams[0]):
             if trouble.over or size > LONGEST_WORDS:
                 break

@@ -208,3 +208,43 @@ def test_only_regular_files_are_opened(fence, tmp_path):
             read_clip(tmp_path / name, fence)
         assert error.value.code == f"media.{code}"
     assert read_clip(real, fence).kind == "audio"
+
+
+def test_embedded_subtitles_and_chapters_are_read(fence, tmp_path):
+    import av
+
+    lines = [
+        "1",
+        "00:00:00,500 --> 00:00:01,500",
+        "<i>Hello</i> there",
+        "",
+        "2",
+        "00:00:02,000 --> 00:00:03,000",
+        "你好",
+    ]
+    (tmp_path / "s.srt").write_text("\n".join(lines), encoding="utf-8")
+    video = made.write_media(tmp_path / "plain.mkv", scenes(), made.piano(seconds=4.0))
+    with (
+        av.open(str(video)) as film,
+        av.open(str(tmp_path / "s.srt")) as words,
+        av.open(str(tmp_path / "a.mkv"), "w") as out,
+    ):
+        copies = {s.index: out.add_stream_from_template(s) for s in film.streams}
+        written = out.add_stream_from_template(words.streams.subtitles[0])
+        written.metadata["language"] = "eng"
+        out.set_chapters(
+            [{"id": n, "start": n * 2000, "end": n * 2000 + 2000, "time_base": made.Fraction(1, 1000),
+              "metadata": {"title": f"Part {n}"}} for n in range(2)]
+        )  # fmt: skip
+        for packet in sorted([p for p in film.demux() if p.dts is not None], key=lambda p: p.dts * p.time_base):
+            packet.stream = copies[packet.stream_index]
+            out.mux(packet)
+        for packet in words.demux():
+            if packet.dts is not None:
+                packet.stream = written
+                out.mux(packet)
+    got = read_clip(tmp_path / "a.mkv", fence)
+    assert got.words == "Hello there\n你好"
+    assert got.language == "eng"
+    assert [(round(a), round(b), t) for a, b, t in got.chapters] == [(0, 2, "Part 0"), (2, 4, "Part 1")]
+    assert len(got.clip.frames) >= 4
