@@ -20,16 +20,29 @@ EXPERTS = ("popular", "popular_recent", "item_knn", "ease", "transitions", "cont
 
 @dataclass(frozen=True, slots=True)
 class Blended:
-    """``recipes``: the experts by name. ``share`` of the log, the latest, and ``cases`` drawn from it weigh them."""
+    """``recipes``: the experts by name. ``share`` of the log, the latest, and ``cases`` drawn from it weigh
+    them; without ``learn`` all weigh the same, or as ``weights`` says, and every expert is fitted once."""
 
     recipes: tuple[str, ...] = EXPERTS
     share: float = 0.1
     cases: int = 2000
+    learn: bool = True
+    weights: tuple[float, ...] = ()
     name: str = "blend"
 
     def fit(self, data: Interactions, *, seed: int = 0) -> Blend:
         """Twice the cost of its experts."""
         experts = [load_recipe(name) for name in self.recipes]
+        if not self.learn or self.weights:
+            weights = np.array(self.weights or [1.0] * len(experts), np.float32)
+            if len(weights) != len(experts) or not (weights >= 0).all() or not weights.sum() > 0:
+                raise MatineeError(
+                    "recipe.weights",
+                    f"Blend needs one weight of 0 or more for each of its {len(experts)} recipes, and one above 0.",
+                    f"混合模型需要为 {len(experts)} 个子模型各给一个不小于 0 的权重，且至少一个大于 0。",
+                )
+            models = tuple(recipe.fit(data, seed=seed) for recipe in experts)
+            return Blend(models, (weights / weights.sum()).astype(np.float32), self.name)
         return fit_blend(experts, data, seed, self, lambda stage, share: None)
 
 

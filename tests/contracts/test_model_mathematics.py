@@ -14,6 +14,7 @@ from matinee.models import RECIPES, load_model, load_recipe, memories
 from matinee.models.als import solve_rows
 from matinee.models.blend import Blend, learn_weights, level, standard
 from matinee.models.common import positives
+from matinee.models.default import experts
 from matinee.models.ease import inverted
 from matinee.models.holdout import latest_slice
 from matinee.models.linear import item_weights
@@ -447,6 +448,41 @@ def test_cold_scores_go_on_the_warm_scale() -> None:
     assert ((naive - true) ** 2).mean() > 1.3 * ((best - true) ** 2).mean(), "the control: as they stand they are off"
     assert np.corrcoef(score[cold], content[cold])[0, 1] > 0.999, "the order among cold items is content's"
     assert score[cold].std() < naive.std() / 1.5, "a guess stands nearer to the middle than a well-founded score"
+
+
+def test_switching_follows_how_much_is_known() -> None:
+    data = checkerboard()
+    model = load_recipe("switching").fit(data, seed=0)
+    parts = {name: load_recipe(name).fit(data, seed=0) for name in ("popular", "content", "item_knn", "transitions")}
+    for items, answers in (
+        ([], "popular"),
+        ([1], "content"),
+        ([1, 5, 9], "item_knn"),
+        ([1, 5, 9, 3, 7], "transitions"),
+    ):
+        found = model.retrieve(query(items), 6)
+        assert found.items.tolist() == parts[answers].retrieve(query(items), 6).items.tolist()
+    bare = load_recipe("switching").fit(replace(data, features={}), seed=0)
+    assert bare.retrieve(query([1]), 3).items.tolist() == parts["popular"].retrieve(query([1]), 3).items.tolist()
+
+
+def test_weighted_blend_takes_the_weights_given_and_refuses_others() -> None:
+    data = checkerboard()
+    given = load_recipe("blend", {"recipes": ("ease", "content"), "weights": (3.0, 1.0)}).fit(data, seed=0)
+    assert given.weights.tolist() == [0.75, 0.25]
+    for wrong in ((1.0,), (0.0, 0.0), (-1.0, 2.0)):
+        with pytest.raises(MatineeError) as caught:
+            load_recipe("blend", {"recipes": ("ease", "content"), "weights": wrong}).fit(data, seed=0)
+        assert caught.value.code == "recipe.weights"
+
+
+def test_default_stays_within_what_the_size_allows() -> None:
+    rows = [(u, i, START + u + 50 * i, 1.0) for u in range(30) for i in range(12)]
+    assert "transitions_ridge" in experts(log(rows, 30, 12))
+    assert "ease" not in experts(log(rows, 30, 40_000))
+    assert "ials" in experts(log(rows, 30, 40_000))
+    assert experts(log([], 0, 5)) == ("popular", "popular_recent")
+    assert experts(log(rows[:50], 30, 12, {"text": np.eye(12, dtype=np.float32)}))[-1] == "content"
 
 
 def test_standard_scores() -> None:

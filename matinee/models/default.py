@@ -1,0 +1,51 @@
+"""The best that is known for the size of the data at hand, on a CPU, without extras. What decided it: docs/models.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from matinee.models.blend import Blend
+from matinee.models.blended import Blended
+from matinee.models.common import watched
+from matinee.types import Interactions
+
+SQUARE = 8_000  # items up to which square matrices over items are a matter of seconds
+LARGE = 30_000  # and up to which they fit at all
+DENSE = 100.0  # positive events per item from which the two-memory ridge has enough to tell its two apart
+FEW = 200  # events below which behaviour says little
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """``share`` and ``cases`` as of ``Blended``."""
+
+    share: float = 0.1
+    cases: int = 2000
+    name: str = "default"
+
+    def fit(self, data: Interactions, *, seed: int = 0) -> Blend:
+        """A blend of ``experts(data)``."""
+        blended = Blended(experts(data), self.share, self.cases, name=self.name)
+        return replace(blended.fit(data, seed=seed), name=self.name)
+
+
+def experts(data: Interactions) -> tuple[str, ...]:
+    """The recipes that are blended for this data, by its items, events and features."""
+    counts = watched(data)
+    known, events, n = int((counts > 0).sum()), int(counts.sum()), data.n_items
+    chosen = ["popular", "popular_recent"]
+    if events >= FEW:
+        chosen += ["item_knn", "transitions", "ials"]
+        if n <= LARGE:
+            chosen += ["ease"]
+        if n <= SQUARE:
+            chosen += ["rp3beta", "user_knn", "transitions_ridge"]
+            if events >= DENSE * known:
+                chosen += ["transitions_memories"]
+    elif events:
+        chosen += ["item_knn", "transitions"]
+    if data.features:
+        chosen += ["content"]
+        if events >= FEW and n <= LARGE:
+            chosen += ["marec"]
+    return tuple(chosen)
