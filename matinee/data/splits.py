@@ -110,10 +110,12 @@ def make_split(data: Dataset, name: str, *, seed: int = 0, feedback: str = "watc
     way = SPLITS[name]
     order = "time" if data.timed else "order" if data.ordered else "none"
     if (way.needs == "time" and order != "time") or (way.needs == "order" and order == "none"):
+        instead = "leave-one-out" if order == "order" else "random"
+        has = {"order": "an order only", "none": "none"}[order]
         raise MatineeError(
             "split.needs",
-            f"The split {name!r} needs {way.needs}, and {data.name} has {order}. Use --split random or another one.",
-            f"划分方式 {name!r} 需要{NEEDS_ZH[way.needs]}，而 {data.name} 没有。请改用 --split random。",
+            f"The split {name!r} needs {way.needs}, and {data.name} has {has}. Use --split {instead}.",
+            f"划分方式 {name!r} 需要{NEEDS_ZH[way.needs]}，而 {data.name} 没有。请改用 --split {instead}。",
         )
     log = Log(data.interactions(feedback), data.log.kinds, data.log.value, order)
     counts: dict[str, int] = {}
