@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import pytest
 
@@ -71,6 +72,7 @@ def fill(library: Library, folder: Path) -> None:
             id=ODD_ID, title="A moving square", collection="clips", categories=("Shapes",), media=str(clip), duration=6
         ),
         Item(id="cat", title="雪地里的猫", collection="clips", categories=("Animals",), tags=("猫", "雪")),
+        *(Item(id=f"many {i}", title=f"Many {i}", collection="many", categories=("Plenty",)) for i in range(150)),
         *(Item(id=f"clip {i}", title=f"Clip {i}", collection="clips", categories=("Shapes",)) for i in range(20)),
         *(
             Item(id=f"hostile {i}", title=title, collection="hostile", categories=(title[:40],))
@@ -119,6 +121,8 @@ def serving(library: Library, cache: Path, **more: str) -> Iterator[str]:
         found = re.search(r"http://\S+", said)
         try:
             assert found, said
+            # an error here is told at once, not after every walk's patience
+            assert httpx.get(found[0], trust_env=False, timeout=20).status_code == 200
             yield found[0]
         finally:
             server.terminate()

@@ -178,6 +178,18 @@ def test_categories_and_variety(browser: Browser, address: str) -> None:
     healthy(page, address)
 
 
+def test_a_long_list_comes_as_one_scrolls(browser: Browser, address: str) -> None:
+    page = enter(browser, address, "Mona")
+    page.click(".collections button", "many")
+    page.wait(f"{CARDS}.every((id) => id.startsWith('many'))")
+    page.click(".chips button", "Plenty")
+    page.wait(f"{CARDS}.length >= 60")
+    assert page.ask(CARDS + ".length") < 150
+    page.wait(f"(scrollTo(0, document.body.scrollHeight), {CARDS}.length === 150)")
+    assert len(set(page.ask(CARDS))) == 150
+    healthy(page, address)
+
+
 def test_hostile_titles_are_only_text(browser: Browser, address: str) -> None:
     page = enter(browser, address, "Hella", width=390, height=844)
     page.click(".collections button", "hostile")

@@ -30,7 +30,7 @@ const LOOKS = {
   comedy: [["sun", "candy", "paper"], ["rays", "pebbles", "steps"]],
   crime: [["ink", "steel", "brick"], ["blinds", "steps"]],
   documentary: [["paper", "moss", "sea"], ["contours", "columns"]],
-  drama: [["dusk", "paper", "brick", "moss", "plum"], ["fields", "halves", "window"]],
+  drama: [["dusk", "paper", "brick", "moss", "plum"], ["fields", "halves", "window", "meeting", "hills", "steps"]],
   fantasy: [["plum", "teal", "space"], ["arches", "moon"]],
   "film-noir": [["ink"], ["blinds", "window"]],
   horror: [["blood", "ink"], ["thorns", "eye"]],

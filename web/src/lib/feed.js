@@ -27,7 +27,7 @@ async function fetchRows() {
   const { collection, category, diversity } = app;
   if (category) {
     const slate = await get(["users", user, "recommendations"], { n: IN_CATEGORY, collection, category, diversity });
-    return [{ row: "for_you", key: "for_you", grid: true, only: category, items: remember(slate.items, slate.slate) }];
+    return [{ row: "for_you", key: "for_you", grid: true, only: category, next: slate.next, items: remember(slate.items, slate.slate) }];
   }
   const wanted = [get(["users", user, "rows"], { n: PER_ROW, collection, diversity })];
   if (diversity !== null) {
@@ -65,6 +65,22 @@ export async function loadRows() {
   } catch (problem) {
     if (mine === asked) app.problem = problem;
     return null;
+  }
+}
+
+/** Reads the next page of a row that has one and appends it. */
+export async function loadMore(row) {
+  if (!row.next) return;
+  const { next, items } = row;
+  row.next = null; // asked for once
+  const { collection, category, diversity } = app;
+  try {
+    const slate = await get(["users", app.viewer, "recommendations"], { n: IN_CATEGORY, collection, category, diversity, page: next });
+    const known = new Set(items.map((item) => item.item));
+    row.items = [...items, ...remember(slate.items, slate.slate).filter((item) => !known.has(item.item))];
+    row.next = slate.next;
+  } catch {
+    row.next = next; // scrolling there again asks again
   }
 }
 
