@@ -19,77 +19,75 @@ if TYPE_CHECKING:
 WAYS = ("all", "text", "picture", "sound", "behaviour")
 
 
+HELP = {
+    "recommend": (
+        """What to show a user, best first, with the reasons. An unknown user gets a varied start.
+
+        \b
+        Examples:
+          matinee recommend --user ann
+          matinee recommend --user ann -n 5 --collection clips --diversity 0.5 --json
+        """,
+        """为用户推荐内容，最好的在前，并说明理由。未知用户会得到多样的开始。
+
+        \b
+        例：
+          matinee recommend --user ann
+          matinee recommend --user ann -n 5 --collection clips --diversity 0.5 --json
+        """,
+    ),
+    "similar": (
+        """Items like this one: by what they say, show or sound like, or by who watched them.
+
+        \b
+        Examples:
+          matinee similar lion
+          matinee similar saxophone --by sound
+        """,
+        """与某个条目相似的条目：按文字、画面、声音，或按观看者。
+
+        \b
+        例：
+          matinee similar lion
+          matinee similar saxophone --by sound
+        """,
+    ),
+    "search": (
+        """Find by meaning, in Chinese or English: what items say, show and sound like.
+
+        \b
+        Examples:
+          matinee search animals in the wild
+          matinee search 夜晚的城市
+        """,
+        """按含义搜索（中文或英文）：条目的文字、画面和声音。
+
+        \b
+        例：
+          matinee search animals in the wild
+          matinee search 夜晚的城市
+        """,
+    ),
+    "show": (
+        """All that is known of an item: what it says, and what was seen and heard in it.
+
+        \b
+        Example:
+          matinee show lion
+        """,
+        """某个条目的全部信息：文字，以及从画面和声音中识别出的内容。
+
+        \b
+        例：
+          matinee show lion
+        """,
+    ),
+}
+
+
 def add_to(app: typer.Typer) -> None:
-    app.command(
-        help=t(
-            """What to show a user, best first, with the reasons. An unknown user gets a varied start.
-
-            \b
-            Examples:
-              matinee recommend --user ann
-              matinee recommend --user ann -n 5 --collection clips --diversity 0.5 --json
-            """,
-            """为用户推荐内容，最好的在前，并说明理由。未知用户会得到多样的开始。
-
-            \b
-            例：
-              matinee recommend --user ann
-              matinee recommend --user ann -n 5 --collection clips --diversity 0.5 --json
-            """,
-        )
-    )(recommend)
-    app.command(
-        help=t(
-            """Items like this one: by what they say, show or sound like, or by who watched them.
-
-            \b
-            Examples:
-              matinee similar lion
-              matinee similar saxophone --by sound
-            """,
-            """与某个条目相似的条目：按文字、画面、声音，或按观看者。
-
-            \b
-            例：
-              matinee similar lion
-              matinee similar saxophone --by sound
-            """,
-        )
-    )(similar)
-    app.command(
-        help=t(
-            """Find by meaning, in Chinese or English: what items say, show and sound like.
-
-            \b
-            Examples:
-              matinee search animals in the wild
-              matinee search 夜晚的城市
-            """,
-            """按含义搜索（中文或英文）：条目的文字、画面和声音。
-
-            \b
-            例：
-              matinee search animals in the wild
-              matinee search 夜晚的城市
-            """,
-        )
-    )(search)
-    app.command(
-        help=t(
-            """All that is known of an item: what it says, and what was seen and heard in it.
-
-            \b
-            Example:
-              matinee show lion
-            """,
-            """某个条目的全部信息：文字，以及从画面和声音中识别出的内容。
-
-            \b
-            例：
-              matinee show lion
-            """,
-        )
-    )(show)
+    for command in (recommend, similar, search, show):
+        app.command(help=t(*HELP[command.__name__]))(command)
 
 
 @contextmanager

@@ -15,77 +15,75 @@ from matinee.errors import MatineeError
 Yes = Annotated[bool, typer.Option("--yes", "-y", help=t("Do not ask.", "不再询问。"))]
 
 
+HELP = {
+    "backup": (
+        """Copy the library as of one moment to a new folder. A server may go on meanwhile.
+
+        \b
+        Example:
+          matinee backup /backups/films-monday
+        """,
+        """把库在某一时刻的完整状态复制到新文件夹。服务可以继续运行。
+
+        \b
+        例：
+          matinee backup /backups/films-monday
+        """,
+    ),
+    "restore": (
+        """Put a backup in the library's place. Users erased since stay erased.
+
+        \b
+        Example:
+          matinee restore /backups/films-monday --library films
+        """,
+        """用备份替换库的内容。此后删除的用户仍保持删除。
+
+        \b
+        例：
+          matinee restore /backups/films-monday --library films
+        """,
+    ),
+    "check": (
+        """Look for damage: every page, row, and file that the database names. Exit code 1 when there is any.
+
+        \b
+        Example:
+          matinee check
+        """,
+        """检查损坏：每个页面、每一行、数据库引用的每个文件。发现损坏时退出码为 1。
+
+        \b
+        例：
+          matinee check
+        """,
+    ),
+    "erase": (
+        """Forget a user: every event and every byte of the id leaves the database's files.
+
+        Backups and trained releases made before still rest on those events: delete those backups, and train again.
+
+        \b
+        Examples:
+          matinee erase --user ann
+          matinee erase --user ann --backups /backups --yes
+        """,
+        """忘记一个用户：数据库文件中不再有其任何事件，也不再有其 ID 的任何字节。
+
+        此前的备份和训练结果仍包含这些事件的影响：请删除这些备份，并重新训练。
+
+        \b
+        例：
+          matinee erase --user ann
+          matinee erase --user ann --backups /backups --yes
+        """,
+    ),
+}
+
+
 def add_to(app: typer.Typer) -> None:
-    app.command(
-        help=t(
-            """Copy the library as of one moment to a new folder. A server may go on meanwhile.
-
-            \b
-            Example:
-              matinee backup /backups/films-monday
-            """,
-            """把库在某一时刻的完整状态复制到新文件夹。服务可以继续运行。
-
-            \b
-            例：
-              matinee backup /backups/films-monday
-            """,
-        )
-    )(backup)
-    app.command(
-        help=t(
-            """Put a backup in the library's place. Users erased since stay erased.
-
-            \b
-            Example:
-              matinee restore /backups/films-monday --library films
-            """,
-            """用备份替换库的内容。此后删除的用户仍保持删除。
-
-            \b
-            例：
-              matinee restore /backups/films-monday --library films
-            """,
-        )
-    )(restore)
-    app.command(
-        help=t(
-            """Look for damage: every page, row, and file that the database names. Exit code 1 when there is any.
-
-            \b
-            Example:
-              matinee check
-            """,
-            """检查损坏：每个页面、每一行、数据库引用的每个文件。发现损坏时退出码为 1。
-
-            \b
-            例：
-              matinee check
-            """,
-        )
-    )(check)
-    app.command(
-        help=t(
-            """Forget a user: every event and every byte of the id leaves the database's files.
-
-            Backups and trained releases made before still rest on those events: delete those backups, and train again.
-
-            \b
-            Examples:
-              matinee erase --user ann
-              matinee erase --user ann --backups /backups --yes
-            """,
-            """忘记一个用户：数据库文件中不再有其任何事件，也不再有其 ID 的任何字节。
-
-            此前的备份和训练结果仍包含这些事件的影响：请删除这些备份，并重新训练。
-
-            \b
-            例：
-              matinee erase --user ann
-              matinee erase --user ann --backups /backups --yes
-            """,
-        )
-    )(erase)
+    for command in (backup, restore, check, erase):
+        app.command(help=t(*HELP[command.__name__]))(command)
 
 
 def backup(
