@@ -5,7 +5,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec import (
+    OpenAPI,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+)  # fmt: skip
+from litestar.openapi.spec.enums import OpenAPIFormat
 from litestar.openapi.spec.enums import OpenAPIType as T
 
 from matinee.types import EVENT_KINDS
@@ -87,3 +96,50 @@ class BatchOperation(Operation):
 class SessionOperation(Operation):
     def __post_init__(self) -> None:
         self.request_body = _body(Schema(type=T.OBJECT, properties={"key": TEXT}, additional_properties=False))
+
+
+PROBLEMS = {
+    400: "The request is wrong; ``detail`` says how to mend it.",
+    401: "A key is needed.",
+    403: "The key may not do this, or the page is foreign.",
+    404: "There is no such thing.",
+    413: "The body is too large.",
+    429: "Too many requests; ``Retry-After`` says when to come back.",
+    503: "Too busy; ``Retry-After`` says when to come back.",
+    507: "The disk is full; what was acknowledged is kept.",
+}
+
+
+def make_true(schema: OpenAPI) -> None:
+    """Says in the schema what really comes: problems as application/problem+json, pictures and media as bytes."""
+    shape = Schema(
+        type=T.OBJECT,
+        properties={"type": TEXT, "title": TEXT, "status": INTEGER, "detail": TEXT, "code": TEXT},
+        required=["type", "title", "status", "detail", "code"],
+    )
+    for path, item in (schema.paths or {}).items():
+        for method in ("get", "put", "post", "delete", "head"):
+            operation: Operation | None = getattr(item, method)
+            if operation is None or operation.responses is None:
+                continue
+            for status, about in PROBLEMS.items():
+                if _fits(status, method, path):
+                    content = {"application/problem+json": OpenAPIMediaType(schema=shape)}
+                    operation.responses[str(status)] = OpenAPIResponse(description=about, content=content)
+            if path.endswith(("/cover", "/media")):
+                _bytes(operation, path)
+
+
+def _fits(status: int, method: str, path: str) -> bool:
+    writes = method in ("put", "post", "delete")
+    return {404: "{" in path, 413: method in ("put", "post"), 507: writes}.get(status, True)
+
+
+def _bytes(operation: Operation, path: str) -> None:
+    raw = {"application/octet-stream": OpenAPIMediaType(schema=Schema(type=T.STRING, format=OpenAPIFormat.BINARY))}
+    told = {"200": "All of it, under its own type."}
+    if path.endswith("/media"):
+        told |= {"206": "The range that was asked for.", "416": "The range lies outside the file."}
+    responses = operation.responses or {}
+    for status, about in told.items():
+        responses[status] = OpenAPIResponse(description=about, content=None if status == "416" else raw)

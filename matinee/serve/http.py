@@ -21,7 +21,7 @@ from matinee import __version__
 from matinee.errors import Language, MatineeError
 from matinee.serve import asking, bulk, forms, intake, static, words
 from matinee.serve.answers import Answers
-from matinee.serve.describe import EventsOperation, ItemOperation
+from matinee.serve.describe import EventsOperation, ItemOperation, make_true
 from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
 from matinee.serve.rows import rows_of
 from matinee.serve.service import Ask, Service
@@ -258,7 +258,7 @@ def application(service: Service) -> Litestar:
     handled: dict[Any, Any] = {
         MatineeError: on_matinee_error, HTTPException: on_http_error, Exception: on_any_error,
     }  # fmt: skip
-    return Litestar(
+    app = Litestar(
         [api, index, asset, bulk.metrics],
         openapi_config=about,
         request_max_body_size=BODY,
@@ -266,3 +266,5 @@ def application(service: Service) -> Litestar:
         exception_handlers=handled,
         logging_config=None,
     )
+    make_true(app.openapi_schema)
+    return app
