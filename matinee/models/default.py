@@ -1,4 +1,4 @@
-"""The best that is known for the size of the data at hand, on a CPU, without extras. What decided it: docs/models.md."""
+"""The best that is known for the size of the data at hand, on a CPU, without extras. Why these: docs/models.md."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from matinee.models.blend import POOL, Blend, learn_weights
+from matinee.models.blend import POOL, Blend, learn_weights, level, standard
 from matinee.models.common import top
 from matinee.models.holdout import Slice, latest_slice
 from matinee.models.popular import PopularModel
@@ -32,7 +32,7 @@ class LambdaRank:
 
     recipes: tuple[str, ...] = EXPERTS
     share: float = 0.15
-    cases: int = 4000
+    cases: int = 2500
     near: int = 60
     rounds: int = 120
     leaves: int = 15
@@ -48,7 +48,7 @@ class LambdaRank:
         recipes = [load_recipe(name) for name in self.recipes]
         held = latest_slice(data, share=self.share, most=self.cases, seed=seed)
         trial = tuple(recipe.fit(held.earlier, seed=seed) for recipe in recipes)
-        weights = learn_weights(trial, held.cases[: self.cases // 2])
+        weights = learn_weights(trial, held.cases[::2])
         judge = RankedModel(self.name, Blend(trial, weights), _first(held.earlier), _count(held.earlier), _no_trees())
         trees = self._learn(judge, held, seed)
         models = tuple(recipe.fit(data, seed=seed) for recipe in recipes)
@@ -77,11 +77,12 @@ class LambdaRank:
             return None
         keep = ~np.isin(pool.items, query.history.items) | (pool.items == item)
         pool = pool.take(keep)
-        mean = np.nan_to_num(judge.blend.score(query, pool), nan=-1e9)
+        features, mean = judge.features(query, pool)
+        mean = np.nan_to_num(mean, nan=-1e9)
         order = np.argsort(-mean, kind="stable")
-        here = np.flatnonzero(pool.items[order] == item)[0]
+        here = int(np.flatnonzero(pool.items[order] == item)[0])
         order = np.r_[order[here], np.delete(order, here)][: self.near]
-        return judge.features(query, pool)[order], mean[order]
+        return features[order], mean[order]
 
     def _grow(self, sets: list[tuple[Floats, Floats]], seed: int) -> Trees:
         import lightgbm
@@ -114,11 +115,12 @@ class RankedModel:
     def models(self) -> tuple[Model, ...]:
         return self.blend.models
 
-    def features(self, query: Query, candidates: Candidates) -> Floats:
-        """(n, 2 x experts + 4) float32: experts' scores on the common scale, and as they are where they count watches;
-        the weighted mean; days since the first watch; log(1 + watches); log(1 + length of the history)."""
+    def features(self, query: Query, candidates: Candidates) -> tuple[Floats, Floats]:
+        """(n, 2 x experts + 4) and (n,) float32. Experts' scores on the common scale, and as they are where they count
+        watches; the weighted mean; days since the first watch; log(1 + watches); log(1 + length of the history). The
+        mean comes a second time by itself."""
         raw = np.stack([model.score(query, candidates) for model in self.models], 1)
-        z = self.blend.opinions(query, candidates)
+        z = np.stack([standard(column) for column in raw.T], 1)
         counts = np.where([isinstance(m, PopularModel) for m in self.models], raw, np.float32(0))
         n = len(candidates)
         inside = np.flatnonzero((candidates.items >= 0) & (candidates.items < len(self.first)))
@@ -128,8 +130,8 @@ class RankedModel:
         age[inside] = (query.now - self.first[rows]) / DAY
         watches[inside] = np.log1p(self.count[rows])
         length = np.full(n, np.log1p(len(query.history)))
-        mean = self.blend.score(query, candidates)
-        return np.column_stack([z, counts, mean, age, watches, length]).astype(np.float32)
+        mean = level(z, self.blend.weights)
+        return np.column_stack([z, counts, mean, age, watches, length]).astype(np.float32), mean
 
     def retrieve(self, query: Query, n: int) -> Candidates:
         """The best n of the union of every expert's best ``max(n, 200)``."""
@@ -138,11 +140,10 @@ class RankedModel:
         return replace(best, items=pool.items[best.items])
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
-        mean = self.blend.score(query, candidates)
+        features, mean = self.features(query, candidates)
         if not len(self.trees.roots) or not len(candidates):
             return mean
-        scores = self.trees.predict(self.features(query, candidates)).astype(np.float32)
-        return np.where(np.isnan(mean), np.float32(np.nan), scores)
+        return np.where(np.isnan(mean), np.float32(np.nan), self.trees.predict(features)).astype(np.float32)
 
     def explain(self, query: Query, items: Ints) -> Floats:
         """The experts' own explanations, weighed (``Blend.explain``); they do not sum to the score."""

@@ -22,9 +22,8 @@ ADDS_UP = (
 )  # fmt: skip
 ADDITIVE = sorted(name for name in RECIPES if RECIPES[name].model in ADDS_UP)
 NEURAL = {name for name in RECIPES if RECIPES[name].extra == "neural"}
-KNOWS_COLD = (
-    {name for name in RECIPES if "content" in name} | {"marec", "lambdarank", "default", "blend", "blend_even"} | NEURAL
-)
+KNOWS_COLD = {name for name in RECIPES if "content" in name} | {"marec", "default", "lambdarank"} | NEURAL
+KNOWS_COLD |= {"blend", "blend_even", "switching"}
 TINY = {"width": 16, "length": 10, "epochs": 20, "batch": 4, "rate": 0.01}
 
 
