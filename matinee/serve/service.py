@@ -75,7 +75,9 @@ class Service:
         self.chances = Chances(library.path / "slates.jsonl")
         started = time.monotonic()
         catalogue = catalogues.build(store)
-        trends = counted(no_trends(), store.log(), catalogue.size)
+        log_ = store.log()
+        trends = counted(no_trends(), log_, catalogue.size)
+        self._busy = np.bincount(log_.users)  # events by user row
         self.state = State(catalogue, trends, library.settings.serving, in_force(library, store, None))
         self._refreshing.took = time.monotonic() - started
         self._refreshing.ended = self._refreshing.counted = time.monotonic()
@@ -123,10 +125,17 @@ class Service:
                 book.took, book.running = book.ended - started, False
 
     def _count(self) -> None:
+        """Takes in the events since the last count: what is watched, and who is busy."""
         news = self.store.log(self.state.popularity.sequence)
-        if len(news.sequence):
-            with self._lock:
-                self.state = self.state.recounted(news)
+        if not len(news.sequence):
+            return
+        with self._lock:
+            new = news.sequence > self.state.popularity.sequence  # another thread may have counted meanwhile
+            size = max(len(self._busy), int(news.users.max()) + 1)
+            busy = np.bincount(news.users[new], minlength=size)
+            busy[: len(self._busy)] += self._busy
+            self._busy = busy
+            self.state = self.state.recounted(news)
 
     def _change(self, change: Change) -> None:
         with self._lock:
@@ -258,21 +267,22 @@ class Service:
         return self._files
 
     def users(self, n: int, part: str) -> list[tuple[str, int]]:
-        """The n users with the most events among those whose id holds a text. One pass over the log's user column."""
-        ids = [(row, id_) for row, id_ in self.store.users() if part in id_]
-        if not ids:
-            return []
-        log_ = self.store.log()
-        counts = np.bincount(log_.users, minlength=max(row for row, _ in ids) + 1)
-        ranked = sorted(ids, key=lambda pair: (-counts[pair[0]], pair[0]))
-        return [(id_, int(counts[row])) for row, id_ in ranked[:n]]
+        """The n users with the most events among those whose id holds a text. One pass over the users."""
+        self._count()
+        busy = self._busy
+        found = [(row, known) for row, known in self.store.users() if part in known]
+        counts = [int(busy[row]) if row < len(busy) else 0 for row, _ in found]
+        ranked = sorted(range(len(found)), key=lambda i: (-counts[i], found[i][0]))
+        return [(found[i][1], counts[i]) for i in ranked[:n]]
 
     def erase(self, user: str) -> bool:
         """True when there was such a user. What is watched is then counted anew from the log that is left."""
         if not self.store.erase_user(user):
             return False
         with self._lock:
-            trends = counted(no_trends(), self.store.log(), self.state.catalogue.size)
+            log_ = self.store.log()
+            trends = counted(no_trends(), log_, self.state.catalogue.size)
+            self._busy = np.bincount(log_.users)
             self.state = replace(self.state, trends=trends)
         return True
 
