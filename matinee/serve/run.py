@@ -129,20 +129,25 @@ def serve(
         )  # fmt: skip
         bound.listen(2048)
         address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
-        (say or _say)(f"Matinee is at {address}  (Ctrl-C stops it)", f"Matinee 已启动：{address}（按 Ctrl-C 停止）")
-        service.reader.start()
-        with _signals_end_quietly():
-            uvicorn.Server(config).run(sockets=[bound])
+        server = uvicorn.Server(config)
+
+        def stop(*_: object) -> None:
+            server.should_exit = True  # also before uvicorn listens to signals itself
+
+        with _signals_end_quietly(stop):
+            (say or _say)(f"Matinee is at {address}  (Ctrl-C stops it)", f"Matinee 已启动：{address}（按 Ctrl-C 停止）")
+            service.reader.start()
+            server.run(sockets=[bound])
 
 
 @contextmanager
-def _signals_end_quietly() -> Iterator[None]:
-    """uvicorn stops on a signal and then raises it again for whoever was there before; a stop that was asked for is no
-    failure, so nobody is."""
+def _signals_end_quietly(stop: Callable[..., None]) -> Iterator[None]:
+    """uvicorn stops on a signal and then raises it again for whoever was there before: ``stop``, since a stop that was
+    asked for is no failure."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
