@@ -10,13 +10,23 @@ from matinee.encoders.sound import SoundEncoder
 from matinee.encoders.text import TextEncoder
 from matinee.index.exact import ExactIndex
 from matinee.metrics.ranking import Ranking
+from matinee.models.als import IALS
 from matinee.models.blend import Blend
 from matinee.models.blended import Blended
+from matinee.models.bpr import BPR
 from matinee.models.chance import Random, RandomModel
 from matinee.models.content import Content, ContentModel
+from matinee.models.content_euclid import ContentEuclid, ContentEuclidModel
+from matinee.models.cooccurrence import CoOccurrence
+from matinee.models.default import Default
 from matinee.models.ease import EASE
+from matinee.models.explicit import ExplicitMF, ExplicitModel
+from matinee.models.factors import Factors
+from matinee.models.interests import Interests, InterestsModel
 from matinee.models.item_knn import ItemKNN
 from matinee.models.linear import ItemWeights
+from matinee.models.marec import MARec, MARecModel
+from matinee.models.memories import Memories, MemoriesModel
 from matinee.models.neural.bert4rec import BERT4Rec
 from matinee.models.neural.gru4rec import GRU4Rec
 from matinee.models.neural.nextitnet import NextItNet
@@ -24,7 +34,12 @@ from matinee.models.neural.sasrec import SASRec
 from matinee.models.neural.served import SequenceModel
 from matinee.models.neural.two_tower import TwoTower
 from matinee.models.popular import Popular, PopularModel
+from matinee.models.ranked import LambdaRank, RankedModel
+from matinee.models.ridge import RidgeTransitions
+from matinee.models.rp3beta import RP3Beta
+from matinee.models.switching import Switching, SwitchingModel
 from matinee.models.transitions import Transitions
+from matinee.models.user_knn import UserKNN, UserKNNModel
 from matinee.pipeline import sources
 from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.experts import Grown
@@ -61,7 +76,11 @@ def postgres(url: str) -> Store:
 
 
 def recipes() -> list[Recipe]:
-    return [Popular(), Random(), ItemKNN(), EASE(), Transitions(), Content(), Blended()]
+    return [
+        Popular(), Random(), ItemKNN(), UserKNN(), CoOccurrence(), RP3Beta(), EASE(), Transitions(), RidgeTransitions(),
+        Memories(), IALS(), BPR(), ExplicitMF(), MARec(), Content(), ContentEuclid(), Interests(), Blended(), Default(),
+        Switching(), LambdaRank(),
+    ]  # fmt: skip
 
 
 def deep(model: SequenceModel) -> tuple[list[Recipe], Model]:
@@ -72,6 +91,18 @@ def models(
     linear: ItemWeights, popular: PopularModel, chance: RandomModel, content: ContentModel, blend: Blend
 ) -> list[Model]:
     return [linear, popular, chance, content, blend]
+
+
+def more_models(
+    people: UserKNNModel, memories: MemoriesModel, factors: Factors, ratings: ExplicitModel, marec: MARecModel
+) -> list[Model]:
+    return [people, memories, factors, ratings, marec]
+
+
+def hybrid_models(
+    euclid: ContentEuclidModel, interests: InterestsModel, switching: SwitchingModel, ranked: RankedModel
+) -> list[Model]:
+    return [euclid, interests, switching, ranked]
 
 
 def stages(blend: Blend) -> tuple[Source, Scorer]:
