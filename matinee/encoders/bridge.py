@@ -17,6 +17,7 @@ from matinee.encoders.text import TextEncoder
 from matinee.types import Floats, Space
 
 TOP = 10
+REVISION = "conse10-en-zh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def bridge(modality: str, names: Sequence[str], text: TextEncoder) -> Bridge:
     """``modality``: frames or sound; ``names``: the labels of its network. Costs one text encoding of every name."""
     vectors = text.encode_texts(list(names)) + text.encode_texts([label_zh(name) for name in names])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Bridge(Space(f"bridge.{modality}", "conse10-en-zh", text.space.dim), vectors)
+    return Bridge(Space(f"bridge.{modality}", REVISION, text.space.dim), vectors)
 
 
 def top_labels(names: Sequence[str], probabilities: Floats, n: int = TOP) -> list[list[object]]:

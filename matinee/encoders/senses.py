@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from matinee.encoders.bridge import Bridge, top_labels
+from matinee.encoders.bridge import REVISION, Bridge, top_labels
 from matinee.encoders.table import ENCODERS, load_bridge, load_encoder
 from matinee.types import Clip, Floats, Space
 
@@ -32,11 +32,6 @@ class Senses:
     encoders: dict[str, Encoder]
     bridges: dict[str, Bridge]
 
-    @property
-    def keys(self) -> list[str]:
-        """What names this set of encoders: a file read with the same keys needs no second reading."""
-        return sorted([e.space.key for e in self.encoders.values()] + [b.space.key for b in self.bridges.values()])
-
     def perceive(self, clips: Sequence[Clip]) -> Perceived:
         vectors: dict[Space, Floats] = {}
         labels: list[dict[str, list[list[object]]]] = [{} for _ in clips]
@@ -59,8 +54,18 @@ def load_senses(names: Sequence[str]) -> Senses:
     """The named encoders, and a label bridge for each that names what it perceives when ``text`` is among them. Raises
     ``encoder.unknown`` or ``weights.missing``. About two seconds."""
     encoders = {name: load_encoder(name) for name in names}
-    bridged = [name for name in names if ENCODERS[name].names and "text" in names]
-    return Senses(encoders, {name: load_bridge(name) for name in bridged})
+    return Senses(encoders, {name: load_bridge(name) for name in bridged(names)})
+
+
+def bridged(names: Sequence[str]) -> list[str]:
+    """The encoders that get a label bridge."""
+    return [name for name in names if name in ENCODERS and ENCODERS[name].names and "text" in names]
+
+
+def keys_of(names: Sequence[str]) -> list[str]:
+    """What names this set of encoders: a file read with the same keys needs no second reading. Loads nothing."""
+    bridges = [f"bridge.{name}@{REVISION}" for name in bridged(names)]
+    return sorted([ENCODERS[name].key for name in names if name in ENCODERS] + bridges)
 
 
 def finite(vectors: Floats) -> list[int]:

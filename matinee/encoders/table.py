@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``module`` has the function ``load``, given the folder of the checkpoint ``weights``, or nothing where there is
-    none; ``reads`` is a field of ``Clip``; ``names`` says that it is a ``Labeller``."""
+    """``key``: that of its space; ``module`` has the function ``load``, given the folder of its checkpoint ``weights``,
+    or nothing where there is none; ``reads`` is a field of ``Clip``; ``names`` says that it is a ``Labeller``."""
 
+    key: str
     module: str
     weights: str
     reads: str
@@ -27,12 +28,14 @@ class Entry:
 
 
 ENCODERS: dict[str, Entry] = {
-    "text": Entry("matinee.encoders.text", "text", "text"),
-    "frames": Entry("matinee.encoders.frames", "frames", "frames", names=True),
-    "sound": Entry("matinee.encoders.sound", "sound", "sound", names=True),
-    "text.classic": Entry("matinee.encoders.classic", "", "text", load="load_text"),
-    "frames.classic": Entry("matinee.encoders.classic", "", "frames", load="load_frames"),
-    "sound.classic": Entry("matinee.encoders.classic", "", "sound", load="load_sound"),
+    "text": Entry("text@use-multilingual-v3", "matinee.encoders.text", "text", "text"),
+    "frames": Entry("frames@efficientnet-lite0", "matinee.encoders.frames", "frames", "frames", names=True),
+    "sound": Entry("sound@yamnet", "matinee.encoders.sound", "sound", "sound", names=True),
+    "text.classic": Entry("text.classic@hashed-words-1", "matinee.encoders.classic", "", "text", load="load_text"),
+    "frames.classic": Entry(
+        "frames.classic@colour-hog-1", "matinee.encoders.classic", "", "frames", load="load_frames"
+    ),
+    "sound.classic": Entry("sound.classic@mfcc-1", "matinee.encoders.classic", "", "sound", load="load_sound"),
 }
 
 

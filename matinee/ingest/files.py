@@ -24,11 +24,13 @@ def take_media(run: Run, found: Sequence[Found], described: Mapping[Path, Item])
     """Reads, encodes and keeps the files that changed; ``described``: catalogue items by their file."""
     if not found and not described:
         return
-    senses = run.senses  # before any file: a missing checkpoint is said at once
     plans = to_read(run, found, described)
+    if not plans:
+        return
+    senses = run.senses  # before any file: a missing checkpoint is said at once
     run.library.covers.mkdir(exist_ok=True)
     known = {r.hash: r.item for r in run.records.values() if r.status in DONE and r.item and r.hash}
-    known = {h: i for h, i in known.items() if run.store.facts(i).get("media", {}).get("read") == senses.keys}
+    known = {h: i for h, i in known.items() if run.store.facts(i).get("media", {}).get("read") == run.keys}
     linked: list[Outcome] = []
     done = 0
     run.progress("media", 0, len(plans))
@@ -90,7 +92,7 @@ def unchanged(run: Run, plan: Plan, old: FileRecord) -> bool:
         run.report.note(plan.path, "refused", en, zh or en)
         return True
     fact = run.store.facts(plan.item).get("media", {}) if run.store.item(plan.item) else {}
-    if old.status not in DONE or fact.get("read") != run.senses.keys or fact.get("given") != digest_of(plan.given):
+    if old.status not in DONE or fact.get("read") != run.keys or fact.get("given") != digest_of(plan.given):
         return False
     if fact.get("side") != digest(plan.side):
         return False

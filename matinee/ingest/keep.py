@@ -170,7 +170,7 @@ def facts_of(run: Run, outcome: Outcome) -> dict[str, Any]:
         "height": reading.height or None, "container": reading.container,
         "frames": 0 if reading.clip.frames is None else len(reading.clip.frames),
         "sound": 0.0 if sound is None else round(len(sound) / 16_000, 3),
-        "read": run.senses.keys, "note": reading.note, **own(outcome),
+        "read": run.keys, "note": reading.note, **own(outcome),
     }  # fmt: skip
     if sound is not None:
         media["loudness"], media["silence"] = loudness(sound)

@@ -41,6 +41,12 @@ class Run:
         return senses
 
     @cached_property
+    def keys(self) -> list[str]:
+        from matinee.encoders.senses import keys_of
+
+        return keys_of(self.library.settings.encoders)
+
+    @cached_property
     def topics(self) -> Topics | None:
         from matinee.encoders.topics import topics
 

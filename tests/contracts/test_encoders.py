@@ -36,6 +36,9 @@ class TestEveryEncoder:
         assert rows.dtype == np.float32
         assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
 
+    def test_is_in_the_space_that_the_table_says(self, name):
+        assert load_encoder(name).space.key == ENCODERS[name].key
+
     def test_says_nothing_of_what_is_missing(self, name):
         rows = load_encoder(name).encode([Clip(), clip_for(name), Clip(text="  ")])
         assert np.isnan(rows[[0, 2]]).all()
@@ -180,6 +183,14 @@ def test_the_sound_labels_are_those_of_the_checkpoint():
     with (weights.require("sound") / "yamnet_class_map.csv").open(encoding="utf-8") as file:
         published = [row["display_name"] for row in csv.DictReader(file)]
     assert list(load_encoder("sound").labels) == published
+
+
+def test_the_keys_of_a_set_are_known_without_loading_it():
+    from matinee.encoders.senses import keys_of, load_senses
+
+    senses = load_senses(["text", "frames", "sound"])
+    loaded = [e.space.key for e in senses.encoders.values()] + [b.space.key for b in senses.bridges.values()]
+    assert keys_of(["text", "frames", "sound"]) == sorted(loaded)
 
 
 def test_an_unknown_encoder_names_those_there_are():
