@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``key``: that of its space; ``module`` has the function ``load``, given the folder of its checkpoint ``weights``,
+    """``key``: its space's; ``module`` has the function ``load``, given the folder of its checkpoint ``weights``,
     or nothing where there is none; ``reads`` is a field of ``Clip``; ``names`` says that it is a ``Labeller``."""
 
     key: str
