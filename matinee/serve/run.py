@@ -114,6 +114,7 @@ def serve(
     keys, bound = keys_for(host, limits), bind(host, port)
     with bound:
         import uvicorn
+        from threadpoolctl import threadpool_limits
 
         from matinee.serve.http import application
         from matinee.serve.service import Service
@@ -134,7 +135,8 @@ def serve(
         def stop(*_: object) -> None:
             server.should_exit = True  # also before uvicorn listens to signals itself
 
-        with _signals_end_quietly(stop):
+        # requests run side by side in threads: a product that takes every core only makes the others wait
+        with _signals_end_quietly(stop), threadpool_limits(1, "blas"):
             (say or _say)(f"Matinee is at {address}  (Ctrl-C stops it)", f"Matinee 已启动：{address}（按 Ctrl-C 停止）")
             service.reader.start()
             server.run(sockets=[bound])
