@@ -298,9 +298,7 @@ def _compare(results: list[Result], settings: Settings) -> tuple[Comparison, ...
         return ()
     differences = np.stack([a.people[headline] - b.people[headline] for a, b in pairs])
     estimates = intervals(differences, resamples=settings.resamples, seed=settings.seed)
-    p = np.array([
-        paired(a.people[headline], b.people[headline], flips=settings.flips, seed=settings.seed) for a, b in pairs
-    ])  # fmt: skip
+    p = paired(differences, flips=settings.flips, seed=settings.seed)
     return tuple(
         Comparison(a.recipe, b.recipe, estimate, float(one), float(corrected))
         for (a, b), estimate, one, corrected in zip(pairs, estimates, p, holm(p), strict=True)

@@ -56,24 +56,20 @@ def intervals(table: Doubles, *, resamples: int = 1000, seed: int = 0) -> list[E
     return out
 
 
-def paired(a: Doubles, b: Doubles, *, flips: int = 10_000, seed: int = 0) -> float:
-    """The two-sided p of a sign-flip permutation test on a - b (users,): how often a difference of means at least as
-    large comes up when each user's sign is a coin. Never 0: (1 + count) / (1 + flips) (Phipson and Smyth 2010).
-    Users where either is NaN are left out; 1 where nobody differs. O(flips users)."""
-    difference = a - b
-    difference = difference[~np.isnan(difference)]
-    difference = difference[difference != 0]  # a zero has no sign to flip
-    n = len(difference)
-    if not n:
-        return 1.0
-    observed = abs(difference.sum())
+def paired(differences: Doubles, *, flips: int = 10_000, seed: int = 0) -> Doubles:
+    """(m,) two-sided p of sign-flip permutation tests on each row of ``differences`` (m, users): how often a mean at
+    least as far from 0 comes up when each user's sign is a coin. Every row sees the same coins. Never 0: (1 + count) /
+    (1 + flips) (Phipson and Smyth 2010). NaN users are left out; 1 where nobody differs. O(m flips users)."""
+    filled = np.nan_to_num(differences, nan=0.0)  # a zero has no sign to flip: it changes neither side
+    m, n = filled.shape
+    observed = np.abs(filled.sum(1))
     rng = np.random.default_rng(seed)
-    reached = 0
+    reached = np.zeros(m, np.int64)
     for start in range(0, flips, CHUNK):
         size = min(CHUNK, flips - start)
-        signs = rng.integers(0, 2, (size, n)).astype(np.float64) * 2 - 1
-        reached += int((np.abs(signs @ difference) >= observed * (1 - 1e-12)).sum())
-    return (1 + reached) / (1 + flips)
+        signs = rng.integers(0, 2, (size, n), dtype=np.int8).astype(np.float64) * 2 - 1
+        reached += (np.abs(signs @ filled.T) >= observed * (1 - 1e-12)).sum(0)
+    return np.asarray((1 + reached) / (1 + flips), np.float64)
 
 
 def holm(p: Doubles) -> Doubles:
