@@ -39,8 +39,10 @@ RULES = {
 
 
 def as_json(outcome: Outcome, *, people: bool = True) -> bytes:
-    """The whole outcome. ``people`` False leaves out the values by user. NaN is written as null."""
-    return msgspec.json.format(msgspec.json.encode(as_dict(outcome, people=people)), indent=1)
+    """The whole outcome, on one line where it holds the values by user: they are many. ``people`` False leaves them out.
+    NaN is written as null."""
+    compact = msgspec.json.encode(as_dict(outcome, people=people))
+    return compact if people else msgspec.json.format(compact, indent=1)
 
 
 def as_dict(outcome: Outcome, *, people: bool = True) -> dict[str, Any]:
