@@ -39,7 +39,8 @@ RULES = {
 
 
 def as_json(outcome: Outcome, *, people: bool = True) -> bytes:
-    """The whole outcome, on one line where it holds the values by user: they are many. ``people`` False leaves them out.
+    """The whole outcome; on one line where it holds the values by user, for they are many. ``people`` False leaves them
+    out.
     NaN is written as null."""
     compact = msgspec.json.encode(as_dict(outcome, people=people))
     return compact if people else msgspec.json.format(compact, indent=1)
