@@ -49,10 +49,12 @@ class LambdaRank:
         held = latest_slice(data, share=self.share, most=self.cases, seed=seed)
         trial = tuple(recipe.fit(held.earlier, seed=seed) for recipe in recipes)
         weights = learn_weights(trial, held.cases[::2])
-        judge = RankedModel(self.name, Blend(trial, weights), _first(held.earlier), _count(held.earlier), _no_trees())
+        judge = RankedModel(
+            self.name, Blend(trial, weights), _first(held.earlier), _count(held.earlier), _no_trees(), self.near
+        )
         trees = self._learn(judge, held, seed)
         models = tuple(recipe.fit(data, seed=seed) for recipe in recipes)
-        return RankedModel(self.name, Blend(models, weights), _first(data), _count(data), trees)
+        return RankedModel(self.name, Blend(models, weights), _first(data), _count(data), trees, self.near)
 
     def _learn(self, judge: RankedModel, held: Slice, seed: int) -> Trees:
         cases = sorted(held.cases, key=lambda case: case[0].now)
@@ -70,8 +72,8 @@ class LambdaRank:
         return trees if np.mean(ours) > np.mean(theirs) else _no_trees()
 
     def _case(self, judge: RankedModel, query: Query, item: int) -> tuple[Floats, Floats] | None:
-        """(features, weighted means) of the item that was watched, first, and of the best others; None where the pool
-        lacks it."""
+        """(features, weighted means) of the item that was watched, first, and of the other ``near`` best; None where
+        it is not among them."""
         pool = judge.blend.pool(query, POOL)
         if item not in pool.items:
             return None
@@ -79,9 +81,11 @@ class LambdaRank:
         pool = pool.take(keep)
         features, mean = judge.features(query, pool)
         mean = np.nan_to_num(mean, nan=-1e9)
-        order = np.argsort(-mean, kind="stable")
-        here = int(np.flatnonzero(pool.items[order] == item)[0])
-        order = np.r_[order[here], np.delete(order, here)][: self.near]
+        order = np.argsort(-mean, kind="stable")[: self.near]
+        here = np.flatnonzero(pool.items[order] == item)
+        if not len(here):  # taught all the same it would be the one low candidate, and low would seem good
+            return None
+        order = np.r_[order[here], np.delete(order, here)]
         return features[order], mean[order]
 
     def _grow(self, sets: list[tuple[Floats, Floats]], seed: int) -> Trees:
@@ -102,7 +106,8 @@ class LambdaRank:
 @dataclass(frozen=True, slots=True)
 class RankedModel:
     """``blend``: the experts and their weighted mean; ``first`` (n,): when an item was first watched (0: never);
-    ``count`` (n,): how often; ``trees``: with none the weighted mean answers. Scores hold within one set
+    ``count`` (n,): how often; ``trees`` order the ``near`` best by the weighted mean among what is not in the history,
+    which is what they were taught on; with none the weighted mean answers. Scores hold within one set
     of candidates."""
 
     name: str
@@ -110,6 +115,7 @@ class RankedModel:
     first: Doubles
     count: Ints
     trees: Trees
+    near: int
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -143,7 +149,14 @@ class RankedModel:
         features, mean = self.features(query, candidates)
         if not len(self.trees.roots) or not len(candidates):
             return mean
-        return np.where(np.isnan(mean), np.float32(np.nan), self.trees.predict(features)).astype(np.float32)
+        fresh = np.flatnonzero(~np.isnan(mean) & ~np.isin(candidates.items, query.history.items))
+        near = fresh[np.argsort(-mean[fresh], kind="stable")[: self.near]]
+        if not len(near):
+            return mean
+        trees = self.trees.predict(features[near])
+        out = mean.copy()
+        out[near] = np.nanmax(mean) + 1 + trees - trees.min()
+        return out
 
     def explain(self, query: Query, items: Ints) -> Floats:
         """The experts' own explanations, weighed (``Blend.explain``); they do not sum to the score."""
@@ -152,13 +165,15 @@ class RankedModel:
     def arrays(self) -> Mapping[str, Any]:
         trees = {f"trees.{key}": array for key, array in self.trees.arrays().items()}
         blend = {f"blend/{key}": array for key, array in self.blend.arrays().items()}
-        return {"first": self.first, "count": self.count, **trees, **blend}
+        return {"first": self.first, "count": self.count, "near": np.int64(self.near), **trees, **blend}
 
     @staticmethod
     def from_arrays(name: str, arrays: Mapping[str, Any]) -> RankedModel:
         trees = Trees.from_arrays({k.removeprefix("trees."): a for k, a in arrays.items() if k.startswith("trees.")})
         theirs = {k.removeprefix("blend/"): a for k, a in arrays.items() if k.startswith("blend/")}
-        return RankedModel(name, Blend.from_arrays("blend", theirs), arrays["first"], arrays["count"], trees)
+        return RankedModel(
+            name, Blend.from_arrays("blend", theirs), arrays["first"], arrays["count"], trees, int(arrays["near"])
+        )
 
 
 def _no_trees() -> Trees:

@@ -18,6 +18,7 @@ from matinee.models.default import experts
 from matinee.models.ease import inverted
 from matinee.models.holdout import latest_slice
 from matinee.models.linear import item_weights
+from matinee.models.ranked import RankedModel
 from matinee.models.ridge import moments
 from matinee.models.trees import from_dump
 from matinee.types import Candidates
@@ -271,6 +272,23 @@ def test_lambdarank_learns_what_a_weighted_mean_cannot() -> None:
     first = [(np.argmax(trees.predict(x)) == 0, np.argmax(mean) == 0) for x, mean in sets[300:]]
     ours, theirs = np.mean(first, axis=0)
     assert ours > 0.75 > theirs
+
+
+def test_lambdarank_teaches_and_orders_only_what_is_near() -> None:
+    """A watched item far down, taught among the near ones alone, made "far down" look good: ml-100k fell to .003."""
+    data = checkerboard()
+    models = tuple(load_recipe(name).fit(data, seed=0) for name in ("item_knn", "transitions"))
+    blend = Blend(models, np.array([0.5, 0.5], np.float32))
+    grown = from_dump({"tree_info": [{"tree_structure": {"leaf_value": 1.0}}]})
+    model = RankedModel("lambdarank", blend, np.full(ITEMS, START), np.ones(ITEMS, np.int64), grown, 3)
+    asked = query([0, 4])
+    plain = [i for i in blend.retrieve(asked, ITEMS).items if i not in (0, 4)]
+    assert {i for i in model.retrieve(asked, ITEMS).items.tolist()[:3]} == set(plain[:3])
+    recipe = load_recipe("lambdarank", {"near": 3})
+    assert recipe._case(model, asked, int(plain[-1])) is None
+    features, mean = recipe._case(model, asked, int(plain[2]))
+    assert len(features) == len(mean) == 3
+    assert mean[0] == mean.min(), "the watched one comes first, here the lowest of the three"
 
 
 def test_without_lightgbm_it_says_how_to_install_it(monkeypatch) -> None:
