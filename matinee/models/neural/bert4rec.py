@@ -29,7 +29,7 @@ class BERT4Rec:
     dropout: float = 0.2
     mask: float = 0.2
     epochs: int = 100
-    batch: int = 32
+    batch: int = 16
     rate: float = 2e-3
     patience: int = 15
     sampled: bool = False

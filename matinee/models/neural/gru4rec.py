@@ -29,7 +29,7 @@ class GRU4Rec:
     length: int = 200
     dropout: float = 0.2
     epochs: int = 30
-    batch: int = 32
+    batch: int = 16
     rate: float = 2e-3
     patience: int = 5
     sampled: bool = False

@@ -28,8 +28,8 @@ class SASRec:
     length: int = 200
     dropout: float = 0.2
     time: bool = False
-    epochs: int = 50
-    batch: int = 32
+    epochs: int = 18
+    batch: int = 16
     rate: float = 2e-3
     patience: int = 8
     sampled: bool = False
