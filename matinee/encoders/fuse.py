@@ -75,6 +75,10 @@ class Fuser:
         Modalities that were not fitted are ignored, fitted ones may be left out. Raises ``fusion.shape`` when a
         modality has another width than when it was fitted. O(n x sum of dim_m x dim).
         """
+        return unit(self.raw(features))
+
+    def raw(self, features: Mapping[str, Floats]) -> Floats:
+        """As ``fuse``, before rows are brought to unit length."""
         names = list(self.parts)
         n = max((len(features[m]) for m in names if m in features), default=0)
         rows = [self._rows(m, features, n) for m in names]
@@ -89,7 +93,7 @@ class Fuser:
                 out += (x @ part.map) * gates[:, k, None]
                 out[~there] += part.absent
         out[~present.any(axis=1)] = np.nan
-        return unit(out)
+        return out
 
     def _rows(self, m: str, features: Mapping[str, Floats], n: int) -> tuple[Floats, Bools]:
         part = self.parts[m]
@@ -309,9 +313,10 @@ FUSIONS: dict[str, tuple[str, str]] = {
     "cca": ("matinee.encoders.fuse", "CCA"),
     "gated": ("matinee.encoders.fuse_learned", "Gated"),
     "ridge": ("matinee.encoders.fuse_learned", "Ridge"),
+    "beside": ("matinee.encoders.fuse_learned", "Beside"),
     "contrastive": ("matinee.encoders.fuse_learned", "Contrastive"),
 }
-DEFAULT, PLAIN = "contrastive", "concat"
+DEFAULT, PLAIN = "beside", "concat"
 
 
 def load_fusion(name: str = DEFAULT) -> Fusion:
