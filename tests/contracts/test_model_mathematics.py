@@ -283,7 +283,7 @@ def test_lambdarank_teaches_and_orders_only_what_is_near() -> None:
     model = RankedModel("lambdarank", blend, np.full(ITEMS, START), np.ones(ITEMS, np.int64), grown, 3)
     asked = query([0, 4])
     plain = [i for i in blend.retrieve(asked, ITEMS).items if i not in (0, 4)]
-    assert {i for i in model.retrieve(asked, ITEMS).items.tolist()[:3]} == set(plain[:3])
+    assert set(model.retrieve(asked, ITEMS).items.tolist()[:3]) == set(plain[:3])
     recipe = load_recipe("lambdarank", {"near": 3})
     assert recipe._case(model, asked, int(plain[-1])) is None
     features, mean = recipe._case(model, asked, int(plain[2]))
