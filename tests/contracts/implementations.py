@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from matinee.encoders.classic import ColourAndShape, HashedWords, Timbre
+from matinee.encoders.classic_fitted import TfIdf, VisualWords
 from matinee.encoders.frames import FrameEncoder
+from matinee.encoders.fuse import CCA, Additive, Concat, Fusion, WeightedSum
+from matinee.encoders.fuse_learned import Beside, Contrastive, Gated, Ridge
+from matinee.encoders.hub.networks import HubClips, HubFrames, HubSound, HubText
 from matinee.encoders.sound import SoundEncoder
 from matinee.encoders.text import TextEncoder
 from matinee.index.exact import ExactIndex
@@ -137,3 +141,15 @@ def encoders(text: TextEncoder, frames: FrameEncoder, sound: SoundEncoder) -> li
 
 def labellers(frames: FrameEncoder, sound: SoundEncoder) -> list[Labeller]:
     return [frames, sound]
+
+
+def fitted(words: TfIdf, visual: VisualWords) -> list[Encoder]:
+    return [words, visual]
+
+
+def hub(text: HubText, frames: HubFrames, clips: HubClips, sound: HubSound) -> list[Encoder]:
+    return [text, frames, clips, sound]
+
+
+def fusions() -> list[Fusion]:
+    return [Concat(), Additive(), WeightedSum(), CCA(), Gated(), Ridge(), Beside(), Contrastive()]
