@@ -263,6 +263,24 @@ def test_what_is_neither_folder_nor_id_is_said(name):
     assert error.value.code == "hub.missing"
 
 
+@pytest.mark.parametrize(("kind", "pool"), [("bert", "max"), ("convnext", "cls")])
+def test_a_pooling_that_cannot_be_is_said(folder, kind, pool):
+    with pytest.raises(MatineeError) as error:
+        load_hub(Hub(str(folder(kind)), pool=pool))
+    assert error.value.code == "hub.pool"
+
+
+def test_a_part_that_is_used_must_not_be_missing(folder, tmp_path):
+    """CLAP's text side goes through a pooling layer; that of BERT is not built at all."""
+    from safetensors.numpy import load_file, save_file
+
+    own = shutil.copytree(folder("clap"), tmp_path / "own")
+    held = {k: np.asarray(v) for k, v in load_file(own / "model.safetensors").items() if "pooler" not in k}
+    save_file(held, own / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(MatineeError, match="do not fill the network"):
+        load_hub(Hub(str(own), reads="text"))
+
+
 def test_a_hub_that_does_not_answer_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

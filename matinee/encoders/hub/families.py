@@ -56,4 +56,4 @@ FAMILIES: dict[str, Family] = {
 }
 
 # Parameters that a checkpoint may lack: they are not used here. Any other would be random numbers.
-MAY_LACK = ("pooler", "position_ids", "masked_spec_embed", "logit_scale", "logit_bias", "mask_token", "lm_head")
+MAY_LACK = ("position_ids", "masked_spec_embed", "logit_scale", "logit_bias", "mask_token", "lm_head")

@@ -18,6 +18,8 @@ from matinee.errors import MatineeError
 from matinee.protocols import Encoder
 from matinee.types import Space
 
+POOLS = ("mean", "cls", "last")
+
 
 @dataclass(frozen=True, slots=True)
 class Hub:
@@ -35,7 +37,8 @@ class Hub:
 
 
 def load_hub(hub: Hub) -> Encoder:
-    """The encoder, ready. Raises ``hub.extra``, ``hub.missing``, ``hub.unreachable``, ``hub.refused``, ``hub.reads``.
+    """The encoder, ready. Raises ``hub.extra``, ``hub.missing``, ``hub.unreachable``, ``hub.refused``, ``hub.reads``,
+    ``hub.pool``.
 
     The space's revision is the digest of weights and config, so two checkpoints are never compared; both sides of a
     joint network have one space."""
@@ -49,6 +52,13 @@ def load_hub(hub: Hub) -> Encoder:
             "hub.reads",
             f"{hub.model} ({checkpoint.config['model_type']}) reads {sides}; say which of these with reads=.",
             f"{hub.model}（{checkpoint.config['model_type']}）读取 {sides}；请用 reads= 指定。",
+        )
+    if hub.pool and (hub.pool not in POOLS or family.pool == "pooled"):
+        known = "none: it pools itself" if family.pool == "pooled" else ", ".join(POOLS)
+        raise MatineeError(
+            "hub.pool",
+            f"{hub.model} cannot be pooled by {hub.pool!r}. Known: {known}.",
+            f"{hub.model} 不支持池化方式 {hub.pool!r}。可用：{'、'.join(POOLS) if family.pool != 'pooled' else '无'}。",
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the library, to its own developers
