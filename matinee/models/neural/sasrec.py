@@ -22,13 +22,13 @@ class SASRec:
     ``warm``: an item watched that often is half its own vector, half its content (``items``). ``patience``: epochs
     without a better validation before it stops."""
 
-    width: int = 64
+    width: int = 128
     blocks: int = 2
     heads: int = 2
     length: int = 200
     dropout: float = 0.2
     time: bool = False
-    epochs: int = 18
+    epochs: int = 11
     batch: int = 16
     rate: float = 2e-3
     patience: int = 8
