@@ -118,8 +118,8 @@ class History:
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the asker narrows a request to. Empty means no limit. ``exclude`` holds item rows; ``where`` is a text of the
-    filter language (``matinee.pipeline.expression``); ``shown`` are rows of the pages before this one."""
+    """What the asker narrows a request to. Empty means no limit. ``exclude`` holds item rows; ``where`` is a text of
+    the filter language (``matinee.pipeline.expression``); ``shown`` are rows of the pages before this one."""
 
     collection: str = ""
     categories: tuple[str, ...] = ()

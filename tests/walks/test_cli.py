@@ -132,6 +132,7 @@ def test_lang_option_goes_over_the_environment(library):
 
 
 def test_a_title_cannot_command_the_terminal(library):
+    assert matinee("train", "-L", library).returncode == 0  # so that there is behaviour to be alike by
     for arguments in (("show", "item/3"), ("recommend", "-u", "new"), ("similar", "item/2", "--by", "behaviour")):
         told = matinee(*arguments, "-L", library)
         assert told.returncode == 0
