@@ -29,10 +29,11 @@ def bind(host: str, port: int) -> socket.socket:
     """A bound socket; port 0 takes a free one. Raises ``serve.port_taken``, ``serve.port_denied`` or
     ``serve.address``."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+        # with its protocol named: asyncio sets TCP_NODELAY only where it reads TCP, and 40 ms a request hang on that
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
         ]
-        bound = socket.socket(family, kind)
+        bound = socket.socket(family, kind, protocol)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from matinee.protocols import FileRecord
+from matinee.serve.run import bind
 from matinee.settings import Library
 from matinee.store import open_store
 from matinee.types import Event, Item, Space
@@ -440,3 +442,9 @@ def test_a_new_release_is_taken_up_and_a_damaged_one_is_not(tmp_path: Path) -> N
         store.use_release(digest)
         store.close()
         assert server.stop() == 0
+
+
+def test_the_socket_is_one_whose_answers_are_sent_at_once() -> None:
+    """asyncio sets TCP_NODELAY only on sockets that name TCP as their protocol; without it answers waited 40 ms."""
+    with bind("127.0.0.1", 0) as bound:
+        assert bound.proto == socket.IPPROTO_TCP
