@@ -75,7 +75,7 @@ class VisualWords:
     codebook: Floats
 
     def encode(self, clips: Sequence[Clip]) -> Floats:
-        """(n, k) float32 unit rows; NaN without frames, or where all is flat. About 100 frames a second."""
+        """(n, k) float32 unit rows; NaN without frames, or where all is flat."""
         out = np.full((len(clips), self.space.dim), np.nan, np.float32)
         half = np.square(self.codebook).sum(axis=1) / 2
         for i, clip in enumerate(clips):

@@ -30,9 +30,8 @@ def bind(host: str, port: int) -> socket.socket:
     ``serve.address``."""
     try:
         # with its protocol named: asyncio sets TCP_NODELAY only where it reads TCP, and 40 ms a request hang on that
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
         bound = socket.socket(family, kind, protocol)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -383,8 +383,6 @@ def test_what_another_process_writes_appears_without_a_restart(tmp_path: Path) -
 def test_it_says_why_it_does_not_start(tmp_path: Path) -> None:
     fill(tmp_path)
     port = free_port()
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
