@@ -192,6 +192,11 @@ class Store(Protocol):
         """Every event with a sequence number above ``after``, in log order (items deleted since: -1)."""
         ...
 
+    def put_users(self, ids: Sequence[str]) -> int:
+        """Makes the users that are new, in one transaction; how many they were. An id that is empty or no valid text is
+        passed over."""
+        ...
+
     def users(self) -> Iterable[tuple[int, str]]: ...
     def erase_user(self, user: str) -> bool:
         """Forgets a user: events and id, to the last byte the store itself keeps; the row number stays used. False if

@@ -20,7 +20,7 @@ from matinee.errors import MatineeError
 from matinee.ingest.files import mark_missing, take_media
 from matinee.ingest.report import Note, Progress, Report, silent
 from matinee.ingest.run import Run, text_of
-from matinee.ingest.tables import sorted_tables, take_events, take_items
+from matinee.ingest.tables import sorted_tables, take_events, take_items, take_users
 from matinee.media.folder import find
 from matinee.protocols import Store
 from matinee.settings import Library
@@ -45,6 +45,7 @@ def ingest(library: Library, store: Store, paths: Sequence[Path], progress: Prog
     described = take_items(run, tables["items"])
     mark_missing(run, roots)
     take_media(run, media, described)
+    take_users(run, tables["users"])
     take_events(run, tables["events"])
     run.report.seconds = time.monotonic() - begun
     return run.report

@@ -28,8 +28,8 @@ class Note:
 @dataclass(slots=True)
 class Report:
     """What an ingest did. Files: ``taken`` read whole, ``partly`` read in part, ``linked`` same bytes as another,
-    ``unchanged``, ``refused``, ``missing``. ``items`` from catalogues; ``events`` new ones, ``repeated`` known ones,
-    ``rejected`` rows of any catalogue that could not be used."""
+    ``unchanged``, ``refused``, ``missing``. ``items`` from catalogues; ``users`` and ``events`` new ones, ``repeated``
+    known ones, ``rejected`` rows of any catalogue that could not be used."""
 
     taken: int = 0
     partly: int = 0
@@ -39,6 +39,7 @@ class Report:
     refused: int = 0
     missing: int = 0
     items: int = 0
+    users: int = 0
     events: int = 0
     repeated: int = 0
     rejected: int = 0
@@ -58,6 +59,7 @@ class Report:
             "unchanged": ("unchanged", "个未变化"),
             "refused": ("refused", "个被拒绝"), "missing": ("missing", "个已丢失"),
             "items": ("catalogue items", "个目录条目"), "events": ("new events", "条新事件"),
+            "users": ("new users", "个新用户"),
             "repeated": ("known events", "条已知事件"), "rejected": ("rows refused", "行被拒绝"),
         }  # fmt: skip
         parts = [f"{getattr(self, k)} {w[zh]}" for k, w in words.items() if getattr(self, k)]

@@ -76,6 +76,24 @@ def over_stored(run: Run, item: Item) -> Item:
     return item
 
 
+def take_users(run: Run, catalogues: Sequence[Path]) -> None:
+    """Makes the users known by their ids. What else stands of them is not kept: nothing reads it yet, and what is not
+    stored cannot leak; the report says so."""
+    from matinee.data.catalogue import read_users
+
+    for path in catalogues:
+        table, more = read_users(path), set[str]()
+        for batch in table.batches():
+            run.report.users += run.store.put_users([user.id for user in batch])
+            more |= {name for user in batch for name in user.properties}
+            run.progress(path.name, table.report.rows, table.report.rows + 1)
+        run.progress(path.name, table.report.rows, table.report.rows)
+        tell_rows(run, path, table.report)
+        if more:
+            names = ", ".join(sorted(more)[:8])
+            run.report.note(path, "row", f"not kept of users: {names}", f"未保存的用户信息：{names}")
+
+
 def take_events(run: Run, catalogues: Sequence[Path]) -> None:
     """Events in batches of a thousand, each durable; a file of unchanged size and time is not read again."""
     from matinee.data.catalogue import read_events

@@ -64,7 +64,7 @@ def append(database: Database, events: Sequence[Event]) -> Appended:
                 known.add(event.id)
                 new.append(event)
         if new:
-            users, created = _user_rows(c, new)
+            users, created = _user_rows(c, [event.user for event in new])
             c.executemany(INSERT, [_values(e, users[e.user], items) for e in new])
             c.execute("UPDATE state SET events = events + ?, users = users + ?", (len(new), created))
     return Appended(len(new), duplicates, tuple(sorted(refused)))
@@ -83,9 +83,17 @@ def _known_events(connection: Connection, ids: list[str]) -> set[str]:
     return {known for (known,) in connection.execute(sql, (json.dumps(ids, ensure_ascii=False),))}
 
 
-def _user_rows(connection: Connection, events: list[Event]) -> tuple[dict[str, int], int]:
-    """Rows of the events' users, made where they are new, and how many were made."""
-    ids = list(dict.fromkeys(event.user for event in events))
+def put_users(database: Database, ids: Sequence[str]) -> int:
+    with database.write() as c:
+        _, created = _user_rows(c, [user for user in ids if user and usable_text(user)])
+        if created:
+            c.execute("UPDATE state SET users = users + ?", (created,))
+    return created
+
+
+def _user_rows(connection: Connection, users: Sequence[str]) -> tuple[dict[str, int], int]:
+    """Rows of users, made where they are new, and how many were made."""
+    ids = list(dict.fromkeys(users))
     sql = "SELECT u.id, u.row FROM json_each(?) j CROSS JOIN users u ON u.id = j.value"
     rows: dict[str, int] = dict(connection.execute(sql, (json.dumps(ids, ensure_ascii=False),)).fetchall())
     following: int = connection.execute("SELECT coalesce(max(row), -1) + 1 FROM users").fetchone()[0]

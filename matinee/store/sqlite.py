@@ -58,6 +58,9 @@ class SQLiteStore:
     def log(self, after: int = 0) -> Log:
         return events.log(self.database, after)
 
+    def put_users(self, ids: Sequence[str]) -> int:
+        return events.put_users(self.database, ids)
+
     def users(self) -> Iterable[tuple[int, str]]:
         with self.database.read() as c:
             return c.execute("SELECT row, id FROM users WHERE id IS NOT NULL ORDER BY row").fetchall()

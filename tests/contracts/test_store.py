@@ -480,6 +480,17 @@ def test_all_of_it_is_there_after_reopening(target: str) -> None:
     again.close()
 
 
+def test_users_are_made_once_and_before_their_first_event(store: Store) -> None:
+    assert store.put_users(["b", "a", "b", ""]) == 2
+    assert store.put_users(["a", "c"]) == 1
+    assert list(store.users()) == [(0, "b"), (1, "a"), (2, "c")]
+    assert store.counts().users == 3
+    store.put_items([Item(id="i")])
+    assert store.append([Event(id="e", user="c", item="i", kind="like", at=1.0)]).accepted == 1
+    assert store.counts().users == 3
+    assert store.events_of("a", 5) == []
+
+
 def test_threads_write_and_read_at_once(store: Store) -> None:
     """Each of 4 writers sends every batch that all share, and its own; readers see only whole batches of five."""
     store.put_items(items("a"))

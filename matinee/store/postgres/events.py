@@ -41,7 +41,7 @@ def append(server: Server, events: Sequence[Event]) -> Appended:
 
 
 def _insert(c: Connection, new: list[Event], items: dict[str, int]) -> None:
-    users, created = _user_rows(c, new)
+    users, created = _user_rows(c, [event.user for event in new])
     last = (c.execute("SELECT sequence FROM state").fetchone() or (0,))[0]
     columns: list[list[Any]] = [
         list(range(last + 1, last + 1 + len(new))),
@@ -65,8 +65,16 @@ def _insert(c: Connection, new: list[Event], items: dict[str, int]) -> None:
     c.execute(sql, (len(new), len(new), created))
 
 
-def _user_rows(c: Connection, events: list[Event]) -> tuple[dict[str, int], int]:
-    ids = list(dict.fromkeys(event.user for event in events))
+def put_users(server: Server, ids: Sequence[str]) -> int:
+    with server.write() as c:
+        _, created = _user_rows(c, [user for user in ids if user and usable_text(user)])
+        if created:
+            c.execute("UPDATE state SET users = users + %s", (created,))
+    return created
+
+
+def _user_rows(c: Connection, users: Sequence[str]) -> tuple[dict[str, int], int]:
+    ids = list(dict.fromkeys(users))
     rows: dict[str, int] = dict(c.execute("SELECT id, number FROM users WHERE id = ANY(%s)", (ids,)).fetchall())
     following = (c.execute("SELECT coalesce(max(number), -1) + 1 FROM users").fetchone() or (0,))[0]
     new = [user for user in ids if user not in rows]

@@ -65,6 +65,9 @@ class PostgresStore:
     def log(self, after: int = 0) -> Log:
         return events.log(self.server, after)
 
+    def put_users(self, ids: Sequence[str]) -> int:
+        return events.put_users(self.server, ids)
+
     def users(self) -> Iterable[tuple[int, str]]:
         found = self.server.all("SELECT number, id FROM users WHERE id IS NOT NULL ORDER BY number")
         return [(number, user) for number, user in found]
