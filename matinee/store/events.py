@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any, get_args
 
@@ -44,30 +45,48 @@ def fault_of(event: Event) -> str | None:
     return "event.no_item" if event.item is None and event.kind != "search" else None
 
 
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """A batch by what becomes of it; ``refused`` is (position, code)."""
+
+    new: list[Event]
+    duplicates: int
+    refused: tuple[tuple[int, str], ...]
+
+
+def sift(events: Sequence[Event], known: set[str], items: Mapping[str, int]) -> Sifted:
+    """What to append of a batch, given the event ids known already and the items there are; an id that comes twice in
+    the batch counts once."""
+    new: list[Event] = []
+    refused: list[tuple[int, str]] = []
+    seen, duplicates = set(known), 0
+    for position, event in enumerate(events):
+        if fault := fault_of(event):
+            refused.append((position, fault))
+        elif event.id in seen:
+            duplicates += 1
+        elif event.item is not None and event.item not in items:
+            refused.append((position, "event.unknown_item"))
+        else:
+            seen.add(event.id)
+            new.append(event)
+    return Sifted(new, duplicates, tuple(refused))
+
+
 def append(database: Database, events: Sequence[Event]) -> Appended:
     """One transaction, one sync. About 5 us an event in large batches."""
-    faults = [fault_of(event) for event in events]
-    refused = [(position, fault) for position, fault in enumerate(faults) if fault]
-    sound = [(position, event) for position, event in enumerate(events) if not faults[position]]
+    sound = [event for event in events if fault_of(event) is None]
     if not sound:
-        return Appended(0, 0, tuple(refused))
+        return Appended(0, 0, sift(events, set(), {}).refused)
     with database.write() as c:
-        known = _known_events(c, [event.id for _, event in sound])
-        items = rows_of(c, [event.item for _, event in sound if event.item is not None])
-        new, duplicates = [], 0
-        for position, event in sound:
-            if event.id in known:
-                duplicates += 1
-            elif event.item is not None and event.item not in items:
-                refused.append((position, "event.unknown_item"))
-            else:
-                known.add(event.id)
-                new.append(event)
-        if new:
-            users, created = _user_rows(c, [event.user for event in new])
-            c.executemany(INSERT, [_values(e, users[e.user], items) for e in new])
-            c.execute("UPDATE state SET events = events + ?, users = users + ?", (len(new), created))
-    return Appended(len(new), duplicates, tuple(sorted(refused)))
+        known = _known_events(c, [event.id for event in sound])
+        items = rows_of(c, [event.item for event in sound if event.item is not None])
+        batch = sift(events, known, items)
+        if batch.new:
+            users, created = _user_rows(c, [event.user for event in batch.new])
+            c.executemany(INSERT, [_values(e, users[e.user], items) for e in batch.new])
+            c.execute("UPDATE state SET events = events + ?, users = users + ?", (len(batch.new), created))
+    return Appended(len(batch.new), batch.duplicates, batch.refused)
 
 
 def _values(event: Event, user: int, items: dict[str, int]) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from matinee.protocols import Appended, Log
-from matinee.store.events import CODES, COLUMNS, KINDS, as_log, fault_of
+from matinee.store.events import CODES, COLUMNS, KINDS, as_log, fault_of, sift
 from matinee.store.postgres.connection import Connection, Server
 from matinee.store.postgres.items import rows_of
 from matinee.store.trouble import usable_text
@@ -17,27 +17,17 @@ from matinee.types import Event
 
 
 def append(server: Server, events: Sequence[Event]) -> Appended:
-    faults = [fault_of(event) for event in events]
-    refused = [(position, fault) for position, fault in enumerate(faults) if fault]
-    sound = [(position, event) for position, event in enumerate(events) if not faults[position]]
+    sound = [event for event in events if fault_of(event) is None]
     if not sound:
-        return Appended(0, 0, tuple(refused))
+        return Appended(0, 0, sift(events, set(), {}).refused)
     with server.write() as c:
-        ids = [event.id for _, event in sound]
+        ids = [event.id for event in sound]
         known = {one for (one,) in c.execute("SELECT id FROM events WHERE id = ANY(%s)", (ids,))}
-        items = rows_of(c, [event.item for _, event in sound if event.item is not None])
-        new, duplicates = [], 0
-        for position, event in sound:
-            if event.id in known:
-                duplicates += 1
-            elif event.item is not None and event.item not in items:
-                refused.append((position, "event.unknown_item"))
-            else:
-                known.add(event.id)
-                new.append(event)
-        if new:
-            _insert(c, new, items)
-    return Appended(len(new), duplicates, tuple(sorted(refused)))
+        items = rows_of(c, [event.item for event in sound if event.item is not None])
+        batch = sift(events, known, items)
+        if batch.new:
+            _insert(c, batch.new, items)
+    return Appended(len(batch.new), batch.duplicates, batch.refused)
 
 
 def _insert(c: Connection, new: list[Event], items: dict[str, int]) -> None:
