@@ -54,14 +54,16 @@ class Sifted:
     refused: tuple[tuple[int, str], ...]
 
 
-def sift(events: Sequence[Event], known: set[str], items: Mapping[str, int]) -> Sifted:
-    """What to append of a batch, given the event ids known already and the items there are; an id that comes twice in
-    the batch counts once."""
+def sift(
+    events: Sequence[Event], faults: Sequence[str | None], known: set[str], items: Mapping[str, int]
+) -> Sifted:  # fmt: skip
+    """What to append of a batch, given each event's ``fault_of``, the event ids known already and the items there are;
+    an id that comes twice in the batch counts once."""
     new: list[Event] = []
     refused: list[tuple[int, str]] = []
     seen, duplicates = set(known), 0
-    for position, event in enumerate(events):
-        if fault := fault_of(event):
+    for position, (event, fault) in enumerate(zip(events, faults, strict=True)):
+        if fault:
             refused.append((position, fault))
         elif event.id in seen:
             duplicates += 1
@@ -75,13 +77,14 @@ def sift(events: Sequence[Event], known: set[str], items: Mapping[str, int]) -> 
 
 def append(database: Database, events: Sequence[Event]) -> Appended:
     """One transaction, one sync. About 5 us an event in large batches."""
-    sound = [event for event in events if fault_of(event) is None]
+    faults = [fault_of(event) for event in events]
+    sound = [event for event, fault in zip(events, faults, strict=True) if not fault]
     if not sound:
-        return Appended(0, 0, sift(events, set(), {}).refused)
+        return Appended(0, 0, sift(events, faults, set(), {}).refused)
     with database.write() as c:
         known = _known_events(c, [event.id for event in sound])
         items = rows_of(c, [event.item for event in sound if event.item is not None])
-        batch = sift(events, known, items)
+        batch = sift(events, faults, known, items)
         if batch.new:
             users, created = _user_rows(c, [event.user for event in batch.new])
             c.executemany(INSERT, [_values(e, users[e.user], items) for e in batch.new])

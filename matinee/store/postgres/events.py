@@ -17,14 +17,15 @@ from matinee.types import Event
 
 
 def append(server: Server, events: Sequence[Event]) -> Appended:
-    sound = [event for event in events if fault_of(event) is None]
+    faults = [fault_of(event) for event in events]
+    sound = [event for event, fault in zip(events, faults, strict=True) if not fault]
     if not sound:
-        return Appended(0, 0, sift(events, set(), {}).refused)
+        return Appended(0, 0, sift(events, faults, set(), {}).refused)
     with server.write() as c:
         ids = [event.id for event in sound]
         known = {one for (one,) in c.execute("SELECT id FROM events WHERE id = ANY(%s)", (ids,))}
         items = rows_of(c, [event.item for event in sound if event.item is not None])
-        batch = sift(events, known, items)
+        batch = sift(events, faults, known, items)
         if batch.new:
             _insert(c, batch.new, items)
     return Appended(len(batch.new), batch.duplicates, batch.refused)
