@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from matinee.models.neural.attention import Block, Shape, checked
 from matinee.models.neural.checkpoint import ALONE, Run
-from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
-from matinee.models.neural.training import Plan, fit
+from matinee.models.neural.training import fit, plan_of
 from matinee.types import Interactions
 
 
@@ -41,13 +40,8 @@ class BERT4Rec:
 
     def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:
         """O(epochs x events x width x (width + length + mask x items)); see ``training.fit``."""
-        plan = Plan(
-            width=self.width, length=self.length, epochs=self.epochs, batch=self.batch, rate=self.rate,
-            patience=self.patience, drops=Drops(self.id_dropout, self.modality_dropout), half=self.warm,
-            negatives=self.negatives, sampled=self.sampled, mask=self.mask,
-        )  # fmt: skip
         shape = checked(self.name, Shape(self.width, self.heads, self.length, self.dropout))
-        return fit(self, data, lambda: Cloze(shape, self.blocks), plan, seed, run)
+        return fit(self, data, lambda: Cloze(shape, self.blocks), plan_of(self, mask=self.mask), seed, run)
 
 
 class Cloze(nn.Module):

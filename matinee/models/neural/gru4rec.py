@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from matinee.errors import MatineeError
 from matinee.models.neural.checkpoint import ALONE, Run
-from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
-from matinee.models.neural.training import Plan, fit
+from matinee.models.neural.training import fit, plan_of
 from matinee.types import Interactions
 
 CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
@@ -47,12 +46,7 @@ class GRU4Rec:
                 f"Recipe {self.name}: cell is {self.cell!r}; it can be gru or lstm.",
                 f"模型 {self.name}：cell 为 {self.cell!r}，只能是 gru 或 lstm。",
             )
-        plan = Plan(
-            width=self.width, length=self.length, epochs=self.epochs, batch=self.batch, rate=self.rate,
-            patience=self.patience, drops=Drops(self.id_dropout, self.modality_dropout), half=self.warm,
-            negatives=self.negatives, sampled=self.sampled,
-        )  # fmt: skip
-        return fit(self, data, lambda: Recurrent(self), plan, seed, run)
+        return fit(self, data, lambda: Recurrent(self), plan_of(self), seed, run)
 
 
 class Recurrent(nn.Module):

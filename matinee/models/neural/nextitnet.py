@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from matinee.models.neural.checkpoint import ALONE, Run
-from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
-from matinee.models.neural.training import Plan, fit
+from matinee.models.neural.training import fit, plan_of
 from matinee.types import Interactions
 
 
@@ -39,12 +38,7 @@ class NextItNet:
 
     def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:
         """O(epochs x events x width x (blocks x kernel x width + items)); see ``training.fit``."""
-        plan = Plan(
-            width=self.width, length=self.length, epochs=self.epochs, batch=self.batch, rate=self.rate,
-            patience=self.patience, drops=Drops(self.id_dropout, self.modality_dropout), half=self.warm,
-            negatives=self.negatives, sampled=self.sampled,
-        )  # fmt: skip
-        return fit(self, data, lambda: Convolutions(self), plan, seed, run)
+        return fit(self, data, lambda: Convolutions(self), plan_of(self), seed, run)
 
 
 class Convolutions(nn.Module):

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -45,6 +45,42 @@ class Plan:
     sampled: bool = False
     mask: float = 0.0
     decay: float = 0.0
+
+
+class Settings(Protocol):
+    """The fields that every deep recipe has."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def rate(self) -> float: ...
+    @property
+    def patience(self) -> int: ...
+    @property
+    def id_dropout(self) -> float: ...
+    @property
+    def modality_dropout(self) -> float: ...
+    @property
+    def warm(self) -> float: ...
+    @property
+    def negatives(self) -> int: ...
+    @property
+    def sampled(self) -> bool: ...
+
+
+def plan_of(recipe: Settings, *, mask: float = 0.0) -> Plan:
+    """The plan that a recipe's fields make."""
+    return Plan(
+        width=recipe.width, length=recipe.length, epochs=recipe.epochs, batch=recipe.batch, rate=recipe.rate,
+        patience=recipe.patience, drops=Drops(recipe.id_dropout, recipe.modality_dropout), half=recipe.warm,
+        negatives=recipe.negatives, sampled=recipe.sampled, mask=mask,
+    )  # fmt: skip
 
 
 class Net(nn.Module):

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from matinee.models.neural.checkpoint import ALONE, Run
-from matinee.models.neural.items import Drops
 from matinee.models.neural.served import SequenceModel
-from matinee.models.neural.training import Plan, fit
+from matinee.models.neural.training import fit, plan_of
 from matinee.types import Interactions
 
 
@@ -41,12 +40,7 @@ class TwoTower:
 
     def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:
         """O(epochs x events x (hidden^2 + width x (negatives + length))); see ``training.fit``."""
-        plan = Plan(
-            width=self.width, length=self.length, epochs=self.epochs, batch=self.batch, rate=self.rate,
-            patience=self.patience, drops=Drops(self.id_dropout, self.modality_dropout), half=self.warm,
-            negatives=self.negatives, sampled=self.sampled,
-        )  # fmt: skip
-        return fit(self, data, lambda: UserTower(self), plan, seed, run)
+        return fit(self, data, lambda: UserTower(self), plan_of(self), seed, run)
 
 
 class UserTower(nn.Module):
