@@ -349,11 +349,12 @@ def _hash_file(path: Path) -> str:
 
 
 def _weight(folder: Path) -> int:
-    """Bytes below a folder that another process is writing to."""
+    """Bytes below a folder that another process is writing to and deleting from: what vanishes meanwhile counts 0."""
     total = 0
-    for file in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            total += file.lstat().st_size if file.is_file() else 0
+    for where, _, names in os.walk(folder):  # Path.rglob raises where a folder goes away while it looks
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(where, name)).st_size
     return total
 
 

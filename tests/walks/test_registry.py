@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.server
+import itertools
 import os
 import shutil
 import signal
@@ -268,3 +269,29 @@ def test_waits_for_another_process_and_can_be_interrupted_meanwhile(source, tmp_
         child.send_signal(signal.SIGINT)
         child.communicate(timeout=20)
     assert not (out / "song.ogg").exists()
+
+
+def test_progress_survives_folders_that_vanish(tmp_path):
+    """pip makes and deletes temporary folders while their weight is taken."""
+    (tmp_path / "stays").write_bytes(bytes(1000))
+    stop = threading.Event()
+
+    def churn():
+        while not stop.is_set():
+            (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+            (tmp_path / "a" / "b" / "file").write_bytes(bytes(10))
+            shutil.rmtree(tmp_path / "a")
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        weights, until = set(), time.monotonic() + 30
+        for done in itertools.count():
+            weights.add(registry._weight(tmp_path))
+            if (done > 2000 and len(weights) == 2) or time.monotonic() > until:
+                break
+    finally:
+        stop.set()
+        thread.join()
+    assert weights <= {1000, 1010}
+    assert len(weights) == 2, "the folders never changed under the walk: this test proved nothing"
