@@ -213,8 +213,47 @@ class EventIn(msgspec.Struct, kw_only=True, omit_defaults=True):
     slate: str | None = None
 
 
+class Shot(msgspec.Struct, kw_only=True):
+    """``start`` and ``end`` in seconds; ``frame`` is the URL path of its picture, null where there is none."""
+
+    start: float
+    end: float
+    frame: str | None
+
+
+class Transcript(msgspec.Struct, kw_only=True, rename={"by": "from"}):
+    """``from``: whisper-base, subtitle or lyrics; ``segments``: (start, end, text), seconds."""
+
+    language: str
+    by: str
+    segments: tuple[tuple[float, float, str], ...]
+
+
+class SeenText(msgspec.Struct, kw_only=True):
+    """Words that stand in the picture ``at`` so many seconds."""
+
+    text: str
+    confidence: float
+    at: float
+
+
+class Topic(msgspec.Struct, kw_only=True):
+    """A tag that the encoders gave, in the language of the answer; ``by``: the space it was seen in."""
+
+    name: str
+    confidence: float
+    by: str
+
+
+class Chapter(msgspec.Struct, kw_only=True):
+    start: float
+    end: float
+    title: str
+
+
 class Whole(Brief, kw_only=True):
-    """Everything known of an item. ``labels``: what its pictures and its sound show, with probabilities."""
+    """Everything known of an item. ``labels``: what its pictures and its sound show, with probabilities, named in the
+    language of the answer."""
 
     description: str
     tags: tuple[str, ...]
@@ -229,6 +268,11 @@ class Whole(Brief, kw_only=True):
     media: dict[str, Any]
     labels: dict[str, list[tuple[str, float]]]
     spaces: tuple[str, ...]
+    shots: tuple[Shot, ...] = ()
+    transcript: Transcript | None = None
+    seen_text: tuple[SeenText, ...] = ()
+    topics: tuple[Topic, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
 
 
 class ItemIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

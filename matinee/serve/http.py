@@ -19,7 +19,7 @@ from litestar.response import Stream
 
 from matinee import __version__
 from matinee.errors import Language, MatineeError
-from matinee.serve import asking, bulk, forms, intake, static, words
+from matinee.serve import asking, bulk, forms, intake, static, within, words
 from matinee.serve.answers import Answers
 from matinee.serve.describe import EventsOperation, ItemOperation, make_true
 from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
@@ -138,10 +138,8 @@ def users(request: AnyRequest, n: Events = 50, q: FromQuery[str] = "") -> forms.
 
 @get("/items/{item:str}", sync_to_thread=True)
 def get_item(request: AnyRequest, item: FromPath[str], lang: Lang = None) -> forms.Whole:
-    """All that is known of an item."""
-    service = service_of(request)
-    state = service.current()
-    return Answers(state.catalogue, lang_of(request)).whole(service.row(state, segment(item)))
+    """All that is known of an item, and what was seen and heard in it."""
+    return within.whole(service_of(request), segment(item), lang_of(request))
 
 
 @put("/items/{item:str}", operation_class=ItemOperation)
@@ -252,7 +250,7 @@ HANDLERS: Sequence[Any] = (
 
 def application(service: Service) -> Litestar:
     """The ASGI application over one service."""
-    api = Router("/api/v1", route_handlers=[*HANDLERS, *bulk.HANDLERS])
+    api = Router("/api/v1", route_handlers=[*HANDLERS, *bulk.HANDLERS, *within.HANDLERS])
     plain = JsonRenderPlugin(path=["/", "/openapi.json"])
     about = OpenAPIConfig(title="Matinee", version=__version__, path="/schema", render_plugins=[plain])
     handled: dict[Any, Any] = {
