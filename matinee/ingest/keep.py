@@ -14,7 +14,9 @@ from matinee.ingest.describe import described, unfilled
 from matinee.ingest.readers import Outcome, digest_of
 from matinee.ingest.run import Run, put_rows, put_topics, speech_rows, text_hash, text_of
 from matinee.media.loudness import loudness
-from matinee.media.side import digest
+from matinee.media.read import Reading
+from matinee.media.side import Side, digest
+from matinee.media.timed import Transcript, sung
 from matinee.protocols import FileRecord
 from matinee.types import Clip, Floats, Item
 
@@ -22,7 +24,6 @@ NOTES = {
     "damaged": ("parts of it are damaged and were left out", "部分内容已损坏，已略过"),
     "time": ("it takes long to read; only a part was read", "读取耗时过长，只读取了一部分"),
 }
-SHOWN = 20_000  # characters of a transcript kept to be shown
 
 
 def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[Outcome]:
@@ -30,7 +31,8 @@ def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[O
     read = [o for o in outcomes if o.reading is not None]
     facts = [facts_of(run, o) for o in read]
     items = [item_of(run, o, f) for o, f in zip(read, facts, strict=True)]
-    words = speech_rows(run, [f.get("speech", {}).get("text", "") for f in facts])
+    said = [Transcript.of(f.get("transcript")) for f in facts]
+    words = speech_rows(run, [t.text if t else "" for t in said])
     for outcome in read:
         write_cover(run, outcome)
     with run.store.together():
@@ -180,15 +182,22 @@ def facts_of(run: Run, outcome: Outcome) -> dict[str, Any]:
         facts["tags"] = reading.tags
     if chapters := side.chapters or reading.chapters:
         facts["chapters"] = [list(c) for c in chapters]
-    if words := side.words or reading.words or reading.tags.get("lyrics", ""):
-        source = "file" if side.words else "stream" if reading.words else "tag"
-        language = side.language if side.words else reading.language
-        facts["speech"] = {"language": language, "source": source, "text": words[:SHOWN]}
+    facts["transcript"] = told.fact() if (told := told_in(reading, side)) else None
     if outcome.cover:
         facts["cover"] = {"file": cover_name(outcome)}
     if outcome.prints:
         facts["print"] = outcome.prints
     return facts
+
+
+def told_in(reading: Reading, side: Side) -> Transcript | None:
+    """What is said according to subtitles or lyrics: those beside the file first, then those inside it."""
+    if side.lines:
+        return Transcript(side.lines, "lyrics" if side.sung else "subtitle", side.language)
+    if reading.lines:
+        return Transcript(reading.lines, "subtitle", reading.language)
+    lyrics = sung(reading.tags.get("lyrics", ""))
+    return Transcript(lyrics, "lyrics", reading.tags.get("language", "")) if lyrics else None
 
 
 def cover_name(outcome: Outcome) -> str:

@@ -36,7 +36,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the child read. ``frames``: raw RGB (``frame_count``, ``frame_height``, ``frame_width``, 3); ``sound``: raw
     little-endian float32, mono, 16 kHz; ``cover``: a JPEG file. ``error`` is a code when nothing could be read;
-    ``spoken`` the language of the subtitles."""
+    ``subtitles``: (start, end, text) in seconds; ``spoken`` their language."""
 
     kind: str = ""
     error: str = ""
@@ -54,7 +54,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cover: bytes = b""
     tags: dict[str, Word] = {}
     chapters: list[tuple[float, float, Word]] = []
-    subtitles: Annotated[str, msgspec.Meta(max_length=250_000)] = ""
+    subtitles: Annotated[list[tuple[float, float, Word]], msgspec.Meta(max_length=20_000)] = []
     spoken: Word = ""
     shots: list[float] = []
 

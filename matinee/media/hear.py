@@ -10,6 +10,7 @@ import numpy as np
 from matinee.media.answers import Job
 from matinee.media.packets import TRIES, Trouble, decoded, length
 from matinee.media.tags import cleaned
+from matinee.media.timed import DAYS, Line, joined
 from matinee.types import Floats
 
 RATE = 16_000
@@ -72,27 +73,29 @@ def window(container: Any, stream: Any, samples: int, trouble: Trouble) -> Float
     return np.concatenate([*parts, np.empty(0, np.float32)])[:samples]
 
 
-def read_subtitles(container: Any, trouble: Trouble) -> dict[str, str]:
-    """The words of the first subtitle stream that is text, as an answer's fields; as far as time allows."""
+def read_subtitles(container: Any, trouble: Trouble) -> dict[str, Any]:
+    """The lines of the first subtitle stream that is text, as an answer's fields; as far as time allows."""
     import av
 
     streams = [s for s in container.streams.subtitles if s.codec_context.name in WRITTEN]
     if not streams or trouble.over:
         return {}
-    lines: list[str] = []
+    lines: list[Line] = []
     size = 0
     try:
         container.seek(0, stream=streams[0])  # of another stream, the first keyframe may lie after the first words
         for packet in container.demux(streams[0]):
             if trouble.over or size > LONGEST_WORDS:
                 break
-            for line in words_of(packet):
-                if line and (not lines or lines[-1] != line):
-                    lines.append(line)
-                    size += len(line)
+            start = min(max(float((packet.pts or 0) * packet.time_base), 0.0), DAYS) if packet.pts is not None else 0.0
+            end = min(start + max(float((packet.duration or 0) * packet.time_base), 0.0), DAYS)
+            for said in words_of(packet):
+                if said:
+                    lines.append((start, end, said))
+                    size += len(said)
     except av.FFmpegError:
         trouble.hurt()
-    return {"subtitles": "\n".join(lines)[:LONGEST_WORDS], "spoken": str(streams[0].language or "")}
+    return {"subtitles": list(joined(lines)), "spoken": str(streams[0].language or "")}
 
 
 def words_of(packet: Any) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from matinee.media.answers import Answer, Job, Walls
 from matinee.media.fence import Fence, failure, open_file
+from matinee.media.timed import Line
 from matinee.types import Clip
 
 SUFFIXES = {
@@ -31,7 +32,7 @@ ERRORS = {
 class Reading:
     """What was read of a file. ``hash``: SHA-256 of its bytes; ``kind``: video, audio or image; ``cover``: a JPEG file
     or nothing; ``note``: empty when all of it was read, else damaged and/or time (it took too long) with a comma;
-    ``words`` of embedded subtitles in ``language``."""
+    ``lines`` of embedded subtitles in ``language``."""
 
     hash: str
     kind: str
@@ -44,7 +45,7 @@ class Reading:
     chapters: tuple[tuple[float, float, str], ...] = ()
     cover: bytes = b""
     note: str = ""
-    words: str = ""
+    lines: tuple[Line, ...] = ()
     language: str = ""
     peak: int = 0
 
@@ -103,5 +104,5 @@ def reading(answer: Answer, digest: str, peak: int) -> Reading:
         hash=digest, kind=answer.kind, clip=Clip(frames=frames, frame_at=at, sound=sound), duration=answer.duration,
         width=answer.width, height=answer.height, container=answer.container, tags=dict(answer.tags),
         chapters=tuple(answer.chapters), cover=answer.cover, note=answer.note, peak=peak,
-        words=answer.subtitles, language=answer.spoken,
+        lines=tuple(answer.subtitles), language=answer.spoken,
     )  # fmt: skip

@@ -19,6 +19,7 @@ import msgspec
 from matinee.errors import MatineeError
 from matinee.media.fence import open_file
 from matinee.media.tags import cleaned
+from matinee.media.timed import Line, timed
 
 LARGEST = 4 << 20
 WORDS = (".srt", ".vtt", ".ass", ".ssa", ".lrc")
@@ -30,11 +31,12 @@ OTHER_ART = ("banner", "clearart", "clearlogo", "logo", "disc", "discart", "char
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """``fields`` of an item, ``properties`` of it, ``words`` spoken or sung in it with their ``language``."""
+    """``fields`` of an item, ``properties`` of it, ``lines`` spoken or sung in it with their ``language``."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
-    words: str = ""
+    lines: tuple[Line, ...] = ()
+    sung: bool = False
     language: str = ""
     chapters: tuple[tuple[float, float, str], ...] = ()
 
@@ -95,7 +97,8 @@ def read_side(paths: Sequence[Path]) -> Side:
     """All of it together; where two say the same thing, the first one counts."""
     fields: dict[str, Any] = {}
     properties: dict[str, str] = {}
-    words, language = "", ""
+    lines: tuple[Line, ...] = ()
+    language, sung = "", False
     chapters: tuple[tuple[float, float, str], ...] = ()
     for path in paths:
         name = path.name.lower()
@@ -103,8 +106,8 @@ def read_side(paths: Sequence[Path]) -> Side:
             said = from_info(text_in(path))
         elif name.endswith(".nfo"):
             said = from_nfo(text_in(path))
-        elif path.suffix.lower() in WORDS and not words:
-            words = spoken(text_in(path), path.suffix.lower())
+        elif path.suffix.lower() in WORDS and not lines:
+            lines, sung = timed(text_in(path), path.suffix.lower()), path.suffix.lower() == ".lrc"
             parts = path.name.rsplit(".", 2)
             language = parts[1].lower() if len(parts) == 3 and re.fullmatch(r"[A-Za-z]{2,3}(-\w+)?", parts[1]) else ""
             continue
@@ -113,7 +116,7 @@ def read_side(paths: Sequence[Path]) -> Side:
         fields = said.fields | fields
         properties = said.properties | properties
         chapters = chapters or said.chapters
-    return Side(fields, properties, words, language, chapters)
+    return Side(fields, properties, lines, sung, language, chapters)
 
 
 def poster(paths: Sequence[Path]) -> Path | None:
@@ -195,22 +198,3 @@ def sensible(fields: Mapping[str, Any]) -> dict[str, Any]:
         if key in kept and not (isinstance(kept[key], int) and 0 <= kept[key] < 100_000):
             del kept[key]
     return kept
-
-
-def spoken(text: str, ending: str) -> str:
-    """The words of subtitles or lyrics: without numbers, times and marks, each line that repeats its neighbour once."""
-    lines: list[str] = []
-    for raw in text.splitlines():
-        line = raw.strip()
-        if ending in (".ass", ".ssa"):
-            if not line.startswith("Dialogue:"):
-                continue
-            line = line.split(",", 9)[-1].replace("\\N", " ").replace("\\n", " ")
-        elif ending == ".lrc":
-            line = re.sub(r"\[[^\]]*\]|<[\d:.]+>", "", line)
-        elif "-->" in line or line.isdecimal() or line.startswith(("WEBVTT", "NOTE", "STYLE", "Kind:", "Language:")):
-            continue
-        line = cleaned(re.sub(r"<[^>]{0,100}>|\{[^}]{0,200}\}", "", line), 500)
-        if line and (not lines or lines[-1] != line):
-            lines.append(line)
-    return "\n".join(lines)

@@ -244,7 +244,7 @@ def test_embedded_subtitles_and_chapters_are_read(fence, tmp_path):
                 packet.stream = written
                 out.mux(packet)
     got = read_clip(tmp_path / "a.mkv", fence)
-    assert got.words == "Hello there\n你好"
+    assert got.lines == ((0.5, 1.5, "Hello there"), (2.0, 3.0, "你好"))
     assert got.language == "eng"
     assert [(round(a), round(b), t) for a, b, t in got.chapters] == [(0, 2, "Part 0"), (2, 4, "Part 1")]
     assert len(got.clip.frames) >= 4

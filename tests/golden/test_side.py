@@ -13,7 +13,8 @@ from matinee.ingest.run import passages
 from matinee.media.folder import find
 from matinee.media.loudness import loudness
 from matinee.media.names import Named, parse
-from matinee.media.side import Side, beside, from_info, from_nfo, poster, read_side, spoken
+from matinee.media.side import Side, beside, from_info, from_nfo, poster, read_side
+from matinee.media.timed import timed
 from matinee.types import Item
 
 NAMES = {
@@ -110,7 +111,7 @@ LRC = "[ti:Song]\n[00:12.00]First line\n[00:17.20]<00:17.20>Second line\n"
      (LRC, ".lrc", "First line\nSecond line")],
 )  # fmt: skip
 def test_words_are_taken_out_of_subtitles(text, ending, words):
-    assert spoken(text, ending) == words
+    assert "\n".join(line[2] for line in timed(text, ending)) == words
 
 
 def test_what_lies_beside_is_found_and_is_no_item(tmp_path):
@@ -132,10 +133,10 @@ def test_side_files_together_and_links_not_followed(tmp_path):
     (tmp_path / "a.nfo").write_text("<movie><title>From the nfo</title><genre>Drama</genre></movie>", encoding="utf-8")
     (tmp_path / "secret.srt").write_text(SRT)
     (tmp_path / "a.srt").symlink_to(tmp_path / "secret.srt")
-    (tmp_path / "a.zh.srt").write_bytes("1\n0 --> 1\n中文字幕\n".encode("gb18030"))
+    (tmp_path / "a.zh.srt").write_bytes("1\n0:00 --> 0:01\n中文字幕\n".encode("gb18030"))
     side = read_side(beside(tmp_path / "a.mkv", sorted(p.name for p in tmp_path.iterdir())))
     assert (side.fields["title"], side.fields["categories"]) == ("From the page", ("Drama",))
-    assert (side.words, side.language) == ("中文字幕", "zh")
+    assert (side.lines, side.language) == (((0.0, 1.0, "中文字幕"),), "zh")
 
 
 def test_gaps_are_filled_in_order_and_can_be_filled_anew():

@@ -280,6 +280,8 @@ def test_what_lies_beside_a_file_describes_it(library, store, media, tmp_path):
     item = items(store)[id_]
     assert (item.title, item.series, item.season, item.episode) == ("The Expanse S01E01", "The Expanse", 1, 1)
     assert spaces_of(store, id_) == {"text", "frames", "bridge.frames", "speech"}
+    said = [[1.0, 2.0, "The spaceship is leaving the harbour."]]
+    assert store.facts(id_)["transcript"] == {"language": "en", "from": "subtitle", "segments": said}
     space = next(s for s in store.spaces() if s.name == "speech")
     (spoken,) = store.vectors(space)[1]
     near, far = load_encoder("text").encode([Clip(text="太空飞船离开港口"), Clip(text="a recipe for soup")])
