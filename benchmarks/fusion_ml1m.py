@@ -1,12 +1,12 @@
 """MovieLens-1M: which fusion of text, poster and trailer sound ranks films best that nobody has watched yet.
 
-    MATINEE_DATA=FOLDER python -m benchmarks.fusion_ml1m [--tune] [--only ridge,concat] [--seeds 0,1,2,3]
+    MATINEE_DATA=FOLDER python -m benchmarks.fusion_ml1m [--tune] [--only ridge,concat] [--seeds 0,1,2] [--keep FOLDER]
 
 Protocol ``cold-items``: 20% of the films are hidden from training, ranked among themselves for every user who watched
 one. The score is the cosine of a film with the user's history, faded by rank^-0.5; everything is fitted on the training
 rows alone. ``--tune`` asks the tuning fold instead (another 10% of the films), over the settings in ``TRIED``: choose
 there, then run once without it. Each seed hides other films; a user counts with the mean over the seeds. p: paired
-sign flips over users, corrected by Holm.
+sign flips over users, corrected by Holm. ``--keep`` writes what each draw gave, and does not measure it again.
 """
 
 from __future__ import annotations
@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--only", default="", help="ways, separated by commas")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
     if "MATINEE_DATA" not in os.environ:
         parser.error("set MATINEE_DATA to the folder that holds data/ml-1m")
@@ -140,10 +141,24 @@ def main() -> None:
         split = make_split(data, "cold-items", seed=int(seed))
         fold = split.tune if args.tune else split.test
         print(f"seed {seed}: {len(fold.cases)} cases, {int(fold.cases.candidates.sum())} films to rank", flush=True)
-        for name, values in run(fold, features, {name: ways[name] for name in picked}).items():
+        for name, values in kept(
+            args.keep, int(seed), lambda fold=fold: run(fold, features, {n: ways[n] for n in picked})
+        ).items():
             draws.setdefault(name, []).append(np.full(len(data.users), np.nan))
             draws[name][-1][fold.cases.users] = values
     show({name: np.stack(values) for name, values in draws.items()})
+
+
+def kept(folder: Path | None, seed: int, made: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    file = folder / f"seed{seed}.npz" if folder else None
+    if file is not None and file.exists():
+        with np.load(file, allow_pickle=False) as there:
+            return {name: there[name] for name in there.files}
+    values = made()
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **values)
+    return values
 
 
 def show(draws: dict[str, np.ndarray]) -> None:
