@@ -24,6 +24,15 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seed: int = 0
 
 
+class Fusing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``method``: how an item's text, pictures and sound become one vector, a name of ``matinee.encoders.fuse.FUSIONS``;
+    none keeps them apart and takes the mean of one cosine each."""
+
+    method: Literal[
+        "none", "concat", "additive", "weighted", "cca", "gated", "ridge", "beside", "contrastive"
+    ] = "beside"  # fmt: skip
+
+
 class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``pool``: candidates asked of each source; ``history``: the last events a request reads; ``diversity``: MMR's
     share of novelty within the slate when the request names none."""
@@ -55,11 +64,15 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole of ``matinee.toml``; every key has a default, so an empty file is a valid one."""
+    """The whole of ``matinee.toml``; every key has a default, so an empty file is a valid one. ``encoders``: names of
+    ``matinee.encoders.table``, or checkpoints, "hub:FOLDER" or "hub:OWNER/NAME"; the first of a kind speaks for it.
+    ``precision``: "int8" runs them quantised where that was checked to change next to nothing."""
 
     name: str = ""
     encoders: tuple[str, ...] = ("text", "frames", "sound")
+    precision: Literal["float", "int8"] = "float"
     training: Training = Training()
+    fusion: Fusing = Fusing()
     serving: Serving = Serving()
     access: Access = Access()
 
@@ -133,11 +146,15 @@ def cache_folder() -> Path:
 TEMPLATE = """\
 # Settings of this Matinee library. Every key is optional; what stands here behind "#" is the default.
 # name = ""
-# encoders = ["text", "frames", "sound"]
+# encoders = ["text", "frames", "sound"]   # or checkpoints: "hub:intfloat/multilingual-e5-small", "hub:/models/clip"
+# precision = "float"  # "int8": quantised encoders, used only where they were checked to answer alike and faster
 
 # [training]
 # recipes = ["popular", "popular_recent", "item_knn", "ease", "transitions", "content"]
 # seed = 0
+
+# [fusion]
+# method = "beside"   # how text, pictures and sound become one: none, concat, additive, weighted, cca, gated, ridge, ...
 
 # [serving]
 # pool = 200          # candidates asked of each source

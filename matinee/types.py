@@ -27,6 +27,8 @@ EventKind = Literal[
 ]  # fmt: skip
 EVENT_KINDS: tuple[str, ...] = get_args(EventKind)  # a kind's position here is its code in arrays: append only
 
+MODALITIES = ("text", "frames", "clips", "sound")  # what an encoder reads; clips are moving pictures read as one
+
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One thing that can be watched, heard or read. ``duration`` in seconds; ``media`` and ``cover`` are paths."""
@@ -79,6 +81,12 @@ class Space:
     @property
     def key(self) -> str:
         return f"{self.name}@{self.revision}"
+
+    @property
+    def kind(self) -> str:
+        """What of an item it describes, one of ``MODALITIES``; "" for spaces that only searching or labels need."""
+        first, _, made = self.name.partition(".")
+        return first if first in MODALITIES and made in ("", "hub", "joint", "classic") else ""
 
 
 @dataclass(frozen=True, slots=True)
