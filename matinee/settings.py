@@ -25,8 +25,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Fusing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``method``: how an item's text, pictures and sound become one vector, a name of ``matinee.encoders.fuse.FUSIONS``;
-    none keeps them apart and takes the mean of one cosine each."""
+    """``method``: how an item's text, pictures and sound become one vector, a name of ``matinee.encoders.fuse``; none
+    keeps them apart and takes the mean of one cosine each."""
 
     method: Literal[
         "none", "concat", "additive", "weighted", "cca", "gated", "ridge", "beside", "contrastive"
@@ -154,7 +154,7 @@ TEMPLATE = """\
 # seed = 0
 
 # [fusion]
-# method = "beside"   # how text, pictures and sound become one: none, concat, additive, weighted, cca, gated, ridge, ...
+# method = "beside"   # how text, pictures and sound become one vector; docs/fusion.md has the others
 
 # [serving]
 # pool = 200          # candidates asked of each source
