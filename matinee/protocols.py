@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from matinee.types import (
     Bools,
@@ -16,6 +16,7 @@ from matinee.types import (
     Clip,
     Doubles,
     Event,
+    EventKind,
     Floats,
     Interactions,
     Ints,
@@ -128,6 +129,18 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Strangers:
+    """What ``Store.append`` does with an event that names an item or a user not there. ``keep``: an item's event waits
+    and counts from the moment the item is put; a user is made."""
+
+    items: Literal["refuse", "keep"] = "refuse"
+    users: Literal["refuse", "keep"] = "keep"
+
+
+WELCOME = Strangers()  # what is done where nothing is said
+
+
+@dataclass(frozen=True, slots=True)
 class FileRecord:
     """What ingest knows of one file. ``status``: taken, partly, refused, pending, missing. ``note`` says why."""
 
@@ -175,13 +188,24 @@ class Store(Protocol):
         """Rows of ids; -1 where unknown or deleted."""
         ...
 
-    def append(self, events: Sequence[Event]) -> Appended:
+    def append(self, events: Sequence[Event], strangers: Strangers = WELCOME) -> Appended:
         """All new events in one durable transaction. A known event id is a duplicate and changes nothing. An event for
-        an unknown or deleted item is refused with ``event.unknown_item``. Unknown users are created."""
+        an unknown or deleted item is refused with ``event.unknown_item``, and unknown users are created, unless
+        ``strangers`` says otherwise (``event.unknown_user``). A merged user's events are those of whom it went into."""
         ...
 
-    def events_of(self, user: str, n: int, before: float | None = None) -> list[Event]:
-        """The user's last n events strictly before a time, newest first; ties by arrival, later first."""
+    def events_of(self, user: str, n: int, before: float | None = None, kind: EventKind | None = None) -> list[Event]:
+        """The user's last n events (of one kind) strictly before a time, newest first; ties by arrival, later first."""
+        ...
+
+    def events_after(self, after: int | None, n: int, kinds: Sequence[EventKind] = ()) -> list[tuple[int, Event]]:
+        """(sequence, event) of the first n events above a sequence number, oldest first; with None the last n there
+        are. ``kinds``: only these; none named = all."""
+        ...
+
+    def items_of(self, user: str, kinds: Sequence[EventKind] = ()) -> Ints:
+        """Rows, ascending, of all items there that the user ever met by an event of these kinds (none named = all),
+        however long ago. Read from one index."""
         ...
 
     def history(self, user: str, n: int, before: float) -> Log:
@@ -198,9 +222,16 @@ class Store(Protocol):
         ...
 
     def users(self) -> Iterable[tuple[int, str]]: ...
+    def merge_user(self, session: str, user: str) -> bool:
+        """All events of ``session``, also those that come later, are the user's from now on; both ids name one person,
+        in reading and in erasure. Either is made if it is not there. False when it was so already. Raises
+        ``merge.self``, or ``merge.elsewhere`` when the session went into another user before."""
+        ...
+
     def erase_user(self, user: str) -> bool:
-        """Forgets a user: events and id, to the last byte the store itself keeps; the row number stays used. False if
-        there is no such user. Not inside ``together``. Raises ``erase.pending`` when a long reader delays the rest."""
+        """Forgets a user and all ids merged into it: events and ids, to the last byte the store itself keeps; the row
+        numbers stay used. False if there is no such user. Not inside ``together``. Raises ``erase.pending`` when a long
+        reader delays the rest."""
         ...
 
     def counts(self) -> Counts: ...
@@ -237,4 +268,9 @@ class Store(Protocol):
 
     def releases(self) -> list[tuple[str, dict[str, Any]]]: ...
     def use_release(self, digest: str) -> None: ...
+    def releases_used(self) -> list[tuple[float, str]]:
+        """(Unix time, digest) of each time another release was put in force, oldest first; time 0: before the store
+        kept this."""
+        ...
+
     def close(self) -> None: ...

@@ -31,7 +31,20 @@ from matinee.store.sqlite import SQLiteStore
 from matinee.store.trouble import told
 
 DATABASE, MANIFEST, FORMAT = "matinee.db", "backup.json", 1
-TABLES = ("items", "users", "events", "spaces", "vectors", "links", "facts", "files", "releases", "erasures")
+TABLES = (
+    "items",
+    "users",
+    "events",
+    "spaces",
+    "vectors",
+    "links",
+    "facts",
+    "files",
+    "releases",
+    "erasures",
+    "merges",
+    "in_force",
+)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

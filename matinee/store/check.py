@@ -21,7 +21,7 @@ import numpy as np
 
 from matinee.errors import MatineeError
 from matinee.store.connection import connect
-from matinee.store.migrations import STEPS, SUMMED, check_version
+from matinee.store.migrations import STEPS, SUMMED, SUMMED_SINCE_THIRD, check_version
 from matinee.store.sums import sum_of, sum_of_vector
 from matinee.store.trouble import told
 from matinee.store.vectors import UNIT
@@ -134,7 +134,7 @@ def counts(c: sqlite3.Connection) -> Iterator[Damage]:
         return
     questions = {
         "items": "SELECT count(*) FROM items WHERE alive",
-        "users": "SELECT count(*) FROM users WHERE id IS NOT NULL",
+        "users": "SELECT count(*) FROM users WHERE id IS NOT NULL AND row NOT IN (SELECT user FROM merges)",
         "events": "SELECT count(*) FROM events",
     }
     for said, (name, sql) in zip(told_counts, questions.items(), strict=True):
@@ -155,8 +155,9 @@ def rows(c: sqlite3.Connection) -> Iterator[Damage]:
     """Rows whose values are not those that were written: the checksum tells a single flipped bit."""
     keys = {"facts": "item || ' ' || key", "releases": "digest", "vectors": "hash", "events": "sequence",
         "spaces": "name", "files": "path",
+        "merges": "user", "in_force": "number",
         "links": "space || ' ' || item"}  # fmt: skip
-    for table, columns in SUMMED.items():
+    for table, columns in (SUMMED | SUMMED_SINCE_THIRD).items():
         sql = f"SELECT {keys.get(table, 'row')}, sum, {columns} FROM {table}"  # noqa: S608
         for place, kept, *values in c.execute(sql):
             own = (

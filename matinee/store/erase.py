@@ -18,6 +18,7 @@ from pathlib import Path
 
 from matinee.errors import MatineeError
 from matinee.store.connection import BUSY_MS, Database
+from matinee.store.events import user_rows
 from matinee.store.sums import sum_of
 from matinee.store.trouble import usable_text
 
@@ -36,23 +37,27 @@ def erase_user(database: Database, user: str) -> bool:
     with database.alone():  # not inside a transaction, which could be undone after the answer
         pass
     with database.write() as c:
-        found = c.execute("SELECT row FROM users WHERE id = ?", (user,)).fetchone()
-        if found:
-            erase_rows(c, [found[0]])
+        found = user_rows(c, [user])
+        erase_rows(c, list(found.values()))
     scrub(database)
-    return found is not None
+    return bool(found)
 
 
 def erase_rows(connection: sqlite3.Connection, users: Sequence[int]) -> None:
-    """Deletes what is known of these user rows and notes the intent to scrub; within the caller's transaction."""
+    """Deletes what is known of these user rows, and of the ids merged into them, and notes the intent to scrub; within
+    the caller's transaction."""
     for row in users:
         if not connection.execute("SELECT 1 FROM users WHERE row = ? AND id IS NOT NULL", (row,)).fetchone():
             continue
         gone = connection.execute("DELETE FROM events WHERE user = ?", (row,)).rowcount
-        connection.execute("UPDATE users SET id = NULL, sum = ? WHERE row = ?", (sum_of(row, None), row))
-        connection.execute("INSERT INTO erasures VALUES (?, 0) ON CONFLICT (user) DO UPDATE SET done = 0", (row,))
-        sql = "UPDATE state SET users = users - 1, events = events - ?, revision = revision + 1"
-        connection.execute(sql, (gone,))
+        counted = connection.execute("SELECT 1 FROM merges WHERE user = ?", (row,)).fetchone() is None
+        ids = [row, *(one for (one,) in connection.execute("SELECT user FROM merges WHERE target = ?", (row,)))]
+        connection.execute("DELETE FROM merges WHERE target = ? OR user = ?", (row, row))
+        for one in ids:
+            connection.execute("UPDATE users SET id = NULL, sum = ? WHERE row = ?", (sum_of(one, None), one))
+            connection.execute("INSERT INTO erasures VALUES (?, 0) ON CONFLICT (user) DO UPDATE SET done = 0", (one,))
+        sql = "UPDATE state SET users = users - ?, events = events - ?, revision = revision + 1"
+        connection.execute(sql, (int(counted), gone))
 
 
 def scrub(database: Database) -> None:

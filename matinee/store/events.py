@@ -5,25 +5,26 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any, get_args
 
 import numpy as np
 
-from matinee.protocols import Appended, Log
+from matinee.protocols import Appended, Log, Strangers
 from matinee.store.connection import Database
-from matinee.store.items import rows_of
+from matinee.store.items import place_for, rows_of
 from matinee.store.sums import sum_of
 from matinee.store.trouble import saying, usable_text
-from matinee.types import Event, EventKind
+from matinee.types import Event, EventKind, Ints
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
 CODES = {kind: code for code, kind in enumerate(KINDS)}
 COLUMNS = np.dtype([("sequence", "i8"), ("user", "i8"), ("item", "i8"), ("kind", "i8"), ("at", "f8"), ("value", "f8")])
 # NumPy reads these columns without a Python object for what is missing: no item is -1, no value is infinite (and is
 # made NaN below; infinite values are refused at the door).
+WHO = "(SELECT coalesce(m.target, u.row) FROM users u LEFT JOIN merges m ON m.user = u.row WHERE u.id = ?)"
 AS_COLUMNS = "sequence, user, coalesce(item, -1), kind, at, coalesce(value, 9e999)"
 INSERT = (
     "INSERT INTO events (user, item, kind, at, value, id, text, session, slate, sum)"
@@ -55,10 +56,14 @@ class Sifted:
 
 
 def sift(
-    events: Sequence[Event], faults: Sequence[str | None], known: set[str], items: Mapping[str, int]
-) -> Sifted:  # fmt: skip
-    """What to append of a batch, given each event's ``fault_of``, the event ids known already and the items there are;
-    an id that comes twice in the batch counts once."""
+    events: Sequence[Event],
+    faults: Sequence[str | None],
+    known: set[str],
+    items: Container[str] | None,
+    users: Container[str] | None,
+) -> Sifted:
+    """What to append of a batch, given each event's ``fault_of``, the event ids known already, and the items and users
+    there are (None: all are welcome); an id that comes twice in the batch counts once."""
     new: list[Event] = []
     refused: list[tuple[int, str]] = []
     seen, duplicates = set(known), 0
@@ -67,26 +72,36 @@ def sift(
             refused.append((position, fault))
         elif event.id in seen:
             duplicates += 1
-        elif event.item is not None and event.item not in items:
+        elif items is not None and event.item is not None and event.item not in items:
             refused.append((position, "event.unknown_item"))
+        elif users is not None and event.user not in users:
+            refused.append((position, "event.unknown_user"))
         else:
             seen.add(event.id)
             new.append(event)
     return Sifted(new, duplicates, tuple(refused))
 
 
-def append(database: Database, events: Sequence[Event]) -> Appended:
-    """One transaction, one sync. About 5 us an event in large batches."""
+def append(database: Database, events: Sequence[Event], strangers: Strangers) -> Appended:
+    """One transaction, one sync. About 5 us an event in large batches.
+
+    An event kept for an item that is not there yet makes the item's row, as of a deleted one: whoever reads passes it
+    over until the item is put."""
     faults = [fault_of(event) for event in events]
     sound = [event for event, fault in zip(events, faults, strict=True) if not fault]
     if not sound:
-        return Appended(0, 0, sift(events, faults, set(), {}).refused)
+        return Appended(0, 0, sift(events, faults, set(), (), None).refused)
     with database.write() as c:
         known = _known_events(c, [event.id for event in sound])
-        items = rows_of(c, [event.item for event in sound if event.item is not None])
-        batch = sift(events, faults, known, items)
+        named = [event.item for event in sound if event.item is not None]
+        keep = strangers.items == "keep"
+        items = rows_of(c, named, alive=not keep)
+        there = user_rows(c, [event.user for event in sound]) if strangers.users == "refuse" else None
+        batch = sift(events, faults, known, None if keep else items, there)
         if batch.new:
-            users, created = _user_rows(c, [event.user for event in batch.new])
+            if keep:
+                items |= place_for(c, [e.item for e in batch.new if e.item is not None and e.item not in items])
+            users, created = make_users(c, [event.user for event in batch.new])
             c.executemany(INSERT, [_values(e, users[e.user], items) for e in batch.new])
             c.execute("UPDATE state SET events = events + ?, users = users + ?", (len(batch.new), created))
     return Appended(len(batch.new), batch.duplicates, batch.refused)
@@ -105,19 +120,18 @@ def _known_events(connection: Connection, ids: list[str]) -> set[str]:
     return {known for (known,) in connection.execute(sql, (json.dumps(ids, ensure_ascii=False),))}
 
 
-def put_users(database: Database, ids: Sequence[str]) -> int:
-    with database.write() as c:
-        _, created = _user_rows(c, [user for user in ids if user and usable_text(user)])
-        if created:
-            c.execute("UPDATE state SET users = users + ?", (created,))
-    return created
+def user_rows(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Rows of the users that are there; of a merged one the row it went into."""
+    sql = (
+        "SELECT u.id, coalesce(m.target, u.row) FROM json_each(?) j CROSS JOIN users u ON u.id = j.value"
+        " LEFT JOIN merges m ON m.user = u.row"
+    )
+    return dict(connection.execute(sql, (json.dumps(list(dict.fromkeys(ids)), ensure_ascii=False),)).fetchall())
 
 
-def _user_rows(connection: Connection, users: Sequence[str]) -> tuple[dict[str, int], int]:
+def make_users(connection: Connection, users: Sequence[str]) -> tuple[dict[str, int], int]:
     """Rows of users, made where they are new, and how many were made."""
-    ids = list(dict.fromkeys(users))
-    sql = "SELECT u.id, u.row FROM json_each(?) j CROSS JOIN users u ON u.id = j.value"
-    rows: dict[str, int] = dict(connection.execute(sql, (json.dumps(ids, ensure_ascii=False),)).fetchall())
+    ids, rows = list(dict.fromkeys(users)), user_rows(connection, users)
     following: int = connection.execute("SELECT coalesce(max(row), -1) + 1 FROM users").fetchone()[0]
     new = enumerate((user for user in ids if user not in rows), following)
     made = [(row, user, sum_of(row, user)) for row, user in new]
@@ -125,20 +139,58 @@ def _user_rows(connection: Connection, users: Sequence[str]) -> tuple[dict[str, 
     return rows | {user: row for row, user, _ in made}, len(made)
 
 
-def events_of(database: Database, user: str, n: int, before: float | None) -> list[Event]:
+WHOLE = (
+    "SELECT e.sequence, e.id, w.id, e.kind, e.at, i.id, e.value, e.text, e.session, e.slate FROM events e"
+    " JOIN users w ON w.row = e.user LEFT JOIN items i ON i.row = e.item"
+)
+
+
+def as_event(row: Sequence[Any]) -> tuple[int, Event]:
+    """The sequence number and the event of a row in the order of ``WHOLE``."""
+    sequence, e, user, kind, at, item, value, text, session, slate = row
+    return sequence, Event(
+        id=e, user=user, kind=KINDS[kind], at=at, item=item, value=value, text=text, session=session, slate=slate
+    )
+
+
+def events_of(
+    database: Database, user: str, n: int, before: float | None, kind: EventKind | None
+) -> list[Event]:  # fmt: skip
     if not usable_text(user):
         return []
-    sql = (
-        "SELECT e.id, e.kind, e.at, i.id, e.value, e.text, e.session, e.slate FROM events e"
-        " LEFT JOIN items i ON i.row = e.item WHERE e.user = (SELECT row FROM users WHERE id = ?)"
-        " AND e.at < ? ORDER BY e.at DESC, e.sequence DESC LIMIT ?"
-    )
+    of_kind = "" if kind is None else f" AND e.kind = {CODES[kind]}"
+    sql = f"{WHOLE} WHERE e.user = {WHO} AND e.at < ?{of_kind} ORDER BY e.at DESC, e.sequence DESC LIMIT ?"
     with database.read() as c:
         found = c.execute(sql, (user, math.inf if before is None else before, max(n, 0))).fetchall()
-    return [
-        Event(id=e, user=user, kind=KINDS[kind], at=at, item=item, value=value, text=text, session=session, slate=slate)
-        for e, kind, at, item, value, text, session, slate in found
-    ]
+    return [as_event(row)[1] for row in found]
+
+
+def events_after(
+    database: Database, after: int | None, n: int, kinds: Sequence[EventKind]
+) -> list[tuple[int, Event]]:  # fmt: skip
+    of_kinds = f" AND e.kind IN ({codes_of(kinds)})" if kinds else ""
+    order = "DESC" if after is None else "ASC"
+    sql = f"{WHOLE} WHERE e.sequence > ?{of_kinds} ORDER BY e.sequence {order} LIMIT ?"
+    with database.read() as c:
+        found = c.execute(sql, (-1 if after is None else after, max(n, 0))).fetchall()
+    return [as_event(row) for row in (found[::-1] if after is None else found)]
+
+
+def items_of(database: Database, user: str, kinds: Sequence[EventKind]) -> Ints:
+    """Read from the index ``events_by_kind``: about 0.1 us an event of these kinds."""
+    if not usable_text(user):
+        return np.empty(0, np.int64)
+    sql = (
+        f"SELECT d.item FROM (SELECT DISTINCT item FROM events WHERE user = {WHO}"  # noqa: S608
+        f" AND kind IN ({codes_of(kinds or KINDS)})) d JOIN items i ON i.row = d.item WHERE i.alive ORDER BY d.item"
+    )
+    with database.read() as c:
+        return np.array([row for (row,) in c.execute(sql, (user,))], np.int64)
+
+
+def codes_of(kinds: Sequence[EventKind]) -> str:
+    """Numbers only, so that they may stand in a statement."""
+    return ", ".join(str(CODES[kind]) for kind in kinds)
 
 
 def history(database: Database, user: str, n: int, before: float) -> Log:
@@ -147,7 +199,7 @@ def history(database: Database, user: str, n: int, before: float) -> Log:
         return as_log(np.empty(0, COLUMNS))
     sql = (
         f"SELECT {AS_COLUMNS}, (SELECT alive FROM items WHERE row = item) FROM events"  # noqa: S608
-        " WHERE user = (SELECT row FROM users WHERE id = ?) AND at < ? ORDER BY at DESC, sequence DESC LIMIT ?"
+        f" WHERE user = {WHO} AND at < ? ORDER BY at DESC, sequence DESC LIMIT ?"
     )
     with database.read() as c:
         found = c.execute(sql, (user, before, max(n, 0))).fetchall()

@@ -74,6 +74,15 @@ def put_items(database: Database, items: Sequence[Item]) -> Ints:
     return np.array([rows[item.id] for item in items], np.int64)
 
 
+def place_for(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Rows for items that are not there yet, as of deleted ones, so that events may wait for them."""
+    following: int = connection.execute("SELECT coalesce(max(row), -1) + 1 FROM items").fetchone()[0]
+    rows = {one: row for row, one in enumerate(dict.fromkeys(ids), following)}
+    made = [(row, one, sum_of(row, one, None)) for one, row in rows.items()]
+    connection.executemany("INSERT INTO items (row, alive, id, body, sum) VALUES (?, 0, ?, NULL, ?)", made)
+    return rows
+
+
 def delete_item(database: Database, id: str) -> bool:
     """The row stays as a tombstone, its facts and links go. Vectors stay: they belong to the content, not the item."""
     with database.write() as c:

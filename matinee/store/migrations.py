@@ -68,6 +68,22 @@ def second(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE state SET lineage = ?", (secrets.token_hex(16),))
 
 
+def third(connection: sqlite3.Connection) -> None:
+    """Merged users (``merges``), which release was in force when (``in_force``), and an index for all that a user ever
+    hid or saw. A release in force already gets the time 0."""
+    for statement in THIRD.split(";"):
+        connection.execute(statement)
+    for (digest,) in connection.execute("SELECT release FROM state WHERE release IS NOT NULL").fetchall():
+        connection.execute("INSERT INTO in_force VALUES (1, ?, 0.0, ?)", (digest, sum_of(1, digest, 0.0)))
+
+
+THIRD = """
+CREATE TABLE merges (user INTEGER PRIMARY KEY REFERENCES users (row), target INTEGER NOT NULL REFERENCES users (row),
+  sum INTEGER) STRICT;
+CREATE TABLE in_force (number INTEGER PRIMARY KEY, digest TEXT NOT NULL, at REAL NOT NULL, sum INTEGER) STRICT;
+CREATE INDEX events_by_kind ON events (user, kind, item)
+"""
+
 SUMMED = {  # what each row's checksum covers, in this order
     "items": "row, id, body",
     "users": "row, id",
@@ -79,8 +95,9 @@ SUMMED = {  # what each row's checksum covers, in this order
     "spaces": "number, name, revision, dim",
     "releases": "digest, manifest",
 }
+SUMMED_SINCE_THIRD = {"merges": "user, target", "in_force": "number, digest, at"}
 
-STEPS: tuple[Step, ...] = (first, second)
+STEPS: tuple[Step, ...] = (first, second, third)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step] = STEPS, *, copy: bool = True) -> None:

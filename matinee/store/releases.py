@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,8 +33,18 @@ def use_release(database: Database, digest: str) -> None:
     with database.write() as c:
         if not usable_text(digest) or not c.execute("SELECT 1 FROM releases WHERE digest = ?", (digest,)).fetchone():
             raise unknown_release(digest)
+        if c.execute("SELECT release FROM state").fetchone() == (digest,):
+            return
+        number = c.execute("SELECT coalesce(max(number), 0) + 1 FROM in_force").fetchone()[0]
+        row = (number, digest, time.time())
+        c.execute("INSERT INTO in_force VALUES (?, ?, ?, ?)", (*row, sum_of(*row)))
         c.execute("UPDATE state SET release = ?", (digest,))
         bump(c)
+
+
+def releases_used(database: Database) -> list[tuple[float, str]]:
+    with database.read() as c:
+        return c.execute("SELECT at, digest FROM in_force ORDER BY number").fetchall()
 
 
 def release(database: Database) -> tuple[str, dict[str, Any]] | None:

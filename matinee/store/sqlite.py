@@ -9,13 +9,13 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
-from matinee.protocols import Appended, Counts, FileRecord, Log
-from matinee.store import events, items, releases, vectors
+from matinee.protocols import WELCOME, Appended, Counts, FileRecord, Log, Strangers
+from matinee.store import events, items, people, releases, vectors
 from matinee.store.connection import Database, Mode, check_sqlite, connect, create_file
 from matinee.store.erase import erase_user, resume
 from matinee.store.migrations import STEPS, check_version, migrate
 from matinee.store.trouble import saying, told
-from matinee.types import Bools, Event, Floats, Ints, Item, Space
+from matinee.types import Bools, Event, EventKind, Floats, Ints, Item, Space
 
 
 class SQLiteStore:
@@ -46,11 +46,21 @@ class SQLiteStore:
     def item_rows(self, ids: Sequence[str]) -> Ints:
         return items.item_rows(self.database, ids)
 
-    def append(self, events_: Sequence[Event]) -> Appended:
-        return events.append(self.database, events_)
+    def append(self, events_: Sequence[Event], strangers: Strangers = WELCOME) -> Appended:
+        return events.append(self.database, events_, strangers)
 
-    def events_of(self, user: str, n: int, before: float | None = None) -> list[Event]:
-        return events.events_of(self.database, user, n, before)
+    def events_of(
+        self, user: str, n: int, before: float | None = None, kind: EventKind | None = None
+    ) -> list[Event]:  # fmt: skip
+        return events.events_of(self.database, user, n, before, kind)
+
+    def events_after(
+        self, after: int | None, n: int, kinds: Sequence[EventKind] = ()
+    ) -> list[tuple[int, Event]]:  # fmt: skip
+        return events.events_after(self.database, after, n, kinds)
+
+    def items_of(self, user: str, kinds: Sequence[EventKind] = ()) -> Ints:
+        return events.items_of(self.database, user, kinds)
 
     def history(self, user: str, n: int, before: float) -> Log:
         return events.history(self.database, user, n, before)
@@ -59,11 +69,13 @@ class SQLiteStore:
         return events.log(self.database, after)
 
     def put_users(self, ids: Sequence[str]) -> int:
-        return events.put_users(self.database, ids)
+        return people.put_users(self.database, ids)
 
     def users(self) -> Iterable[tuple[int, str]]:
-        with self.database.read() as c:
-            return c.execute("SELECT row, id FROM users WHERE id IS NOT NULL ORDER BY row").fetchall()
+        return people.users(self.database)
+
+    def merge_user(self, session: str, user: str) -> bool:
+        return people.merge_user(self.database, session, user)
 
     def counts(self) -> Counts:
         with self.database.read() as c:
@@ -114,6 +126,9 @@ class SQLiteStore:
 
     def use_release(self, digest: str) -> None:
         releases.use_release(self.database, digest)
+
+    def releases_used(self) -> list[tuple[float, str]]:
+        return releases.releases_used(self.database)
 
     def erase_user(self, user: str) -> bool:
         return erase_user(self.database, user)

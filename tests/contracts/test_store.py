@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from matinee.errors import MatineeError
-from matinee.protocols import Appended, Counts, FileRecord, Store
+from matinee.protocols import Appended, Counts, FileRecord, Store, Strangers
 from matinee.store import open_store
 from matinee.types import EVENT_KINDS, Event, Item, Space
 from tests.contracts.postgres_server import Postgres, running
@@ -248,6 +249,126 @@ def test_case_and_spelling_of_ids_are_kept_apart(store: Store) -> None:
     assert store.item_rows(ids).tolist() == list(range(len(ids)))
 
 
+def test_all_that_a_user_ever_hid_or_saw(store: Store) -> None:
+    """However long ago: no limit of events, unlike ``history``."""
+    store.put_items(items("a", "b", "c", "d"))
+    store.append(
+        [event("h", 0.0, "d", kind="hide"), event("x", 0.0, "c", kind="dislike"), event("s", 1.0, None, kind="search")]
+    )
+    store.append([event(f"p{n}", 5.0 + n, "ab"[n % 2]) for n in range(3_000)])
+    store.append([event("o", 1.0, "c", user="other", kind="hide")])
+    assert store.history("u", 2_000, math.inf).items.min() >= 0
+    assert 3 not in store.history("u", 2_000, math.inf).items
+    assert store.items_of("u", ("hide", "dislike")).tolist() == [2, 3]
+    assert store.items_of("u", ["play"]).tolist() == [0, 1]
+    assert store.items_of("u").tolist() == [0, 1, 2, 3]
+    assert store.items_of("u", ["like"]).dtype == np.int64
+    assert store.items_of("nobody", ["hide"]).tolist() == []
+    assert store.items_of("\ud800").tolist() == []
+    store.delete_item("d")
+    assert store.items_of("u", ["hide"]).tolist() == []
+
+
+def test_events_of_a_kind_and_after_a_number(store: Store) -> None:
+    store.put_items(items("a"))
+    store.append([event(f"{n}", 10.0 - n, kind="like" if n % 3 == 0 else "play", user=f"u{n % 2}") for n in range(8)])
+    assert [e.id for e in store.events_of("u0", 9, kind="like")] == ["0", "6"]
+    assert [e.id for e in store.events_of("u0", 1, kind="play")] == ["2"]
+    whole = store.events_after(0, 99)
+    assert [e.id for _, e in whole] == [f"{n}" for n in range(8)]
+    assert [e.user for _, e in whole] == ["u0", "u1"] * 4
+    assert [n for n, _ in whole] == store.log().sequence.tolist()
+    assert [e.id for _, e in store.events_after(None, 3)] == ["5", "6", "7"]
+    assert [e.id for _, e in store.events_after(None, 2, ["like"])] == ["3", "6"]
+    assert [e.id for _, e in store.events_after(whole[2][0], 2)] == ["3", "4"]
+    assert [e.id for _, e in store.events_after(whole[2][0], 2, ["like", "hide"])] == ["3", "6"]
+    assert store.events_after(whole[-1][0], 5) == []
+    assert store.events_after(None, 0) == []
+
+
+def test_strangers_are_kept_or_refused(store: Store) -> None:
+    store.put_items(items("a", "gone"))
+    store.put_users(["u"])
+    store.delete_item("gone")
+    closed = Strangers(users="refuse")
+    batch = [event("1", 1.0), event("2", 2.0, user="new"), event("3", 3.0, "later"), event("4", 4.0, "gone")]
+    refused = ((1, "event.unknown_user"), (2, "event.unknown_item"), (3, "event.unknown_item"))
+    assert store.append(batch, closed) == Appended(1, 0, refused)
+    assert store.counts() == Counts(1, 1, 1)
+    before = store.revision()
+    assert store.append(batch, Strangers(items="keep")) == Appended(3, 1)
+    assert store.revision() == before
+    assert store.counts() == Counts(1, 2, 4)
+    assert store.item("later") is None
+    assert [item.id for _, item in store.items()] == ["a"]
+    assert store.log().items.tolist() == [0, 0, -1, -1]
+    assert store.history("u", 9, 9.0).items.tolist() == [0]
+    assert store.put_items(items("b", "later", "gone")).tolist() == [3, 2, 1]  # the rows that waited
+    assert store.history("u", 9, 9.0).items.tolist() == [0, 2, 1]
+    assert store.log().items.tolist() == [0, 0, 2, 1]
+    assert store.counts() == Counts(4, 2, 4)
+
+
+# merged users
+
+
+def test_a_session_becomes_a_user(store: Store) -> None:
+    store.put_items(items("a", "b"))
+    store.append([event("1", 1.0, user="s"), event("2", 2.0, "b", user="s", kind="hide"), event("3", 3.0)])
+    assert store.merge_user("s", "u")
+    assert not store.merge_user("s", "u")  # once is enough
+    assert not store.merge_user("u", "s")  # they are one already
+    assert [e.id for e in store.events_of("u", 9)] == ["3", "2", "1"]
+    assert store.events_of("s", 9) == store.events_of("u", 9)
+    assert {e.user for e in store.events_of("s", 9)} == {"u"}
+    assert store.items_of("s", ["hide"]).tolist() == [1]
+    assert store.counts() == Counts(2, 1, 3)
+    assert [user for _, user in store.users()] == ["u"]
+    assert set(store.log().users.tolist()) == {{u: r for r, u in store.users()}["u"]}
+    assert store.append([event("4", 4.0, user="s"), event("1", 1.0, user="s")]) == Appended(1, 1)  # late, and again
+    assert store.append([event("5", 5.0, user="s")], Strangers(users="refuse")).accepted == 1
+    assert [e.id for e in store.events_of("u", 2)] == ["5", "4"]
+    assert store.counts().users == 1
+    assert store.history("s", 9, 9.0).at.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_chains_of_merges_are_one_person(store: Store) -> None:
+    store.put_items(items("a"))
+    store.append([event(f"{u}", float(n), user=u) for n, u in enumerate(["s0", "s1", "s2", "other"])])
+    assert store.merge_user("s0", "s1")
+    assert store.merge_user("s1", "anna")  # takes s0 along, and makes who was not there
+    assert store.merge_user("unseen", "s0")  # by any of the names
+    assert store.merge_user("s2", "s0")
+    assert [e.id for e in store.events_of("unseen", 9)] == ["s2", "s1", "s0"]
+    assert store.counts() == Counts(1, 2, 4)
+    with pytest.raises(MatineeError) as caught:
+        store.merge_user("s0", "other")
+    assert (caught.value.code, caught.value.status) == ("merge.elsewhere", 409)
+    assert "anna" not in caught.value.en
+    for session, user, code in (("x", "x", "merge.self"), ("", "u", "text.invalid"), ("s", "\ud800", "text.invalid")):
+        with pytest.raises(MatineeError) as caught:
+            store.merge_user(session, user)
+        assert caught.value.code == code
+    assert [user for _, user in store.users()] == ["other", "anna"]
+
+
+@pytest.mark.parametrize("name", ["s0", "s1", "u"])
+def test_erasure_reaches_every_name_of_a_user(store: Store, name: str) -> None:
+    store.put_items(items("a"))
+    store.append([event(f"{u}", 1.0, user=u) for u in ("s0", "s1", "u", "other")])
+    assert store.merge_user("s0", "u")
+    assert store.merge_user("s1", "u")
+    assert store.erase_user(name)
+    assert store.counts() == Counts(1, 1, 1)
+    assert [user for _, user in store.users()] == ["other"]
+    for gone in ("s0", "s1", "u"):
+        assert not store.erase_user(gone)
+        assert store.events_of(gone, 9) == []
+    store.append([event("again", 1.0, user="s0")])  # whoever comes back is new, and alone
+    assert store.events_of("u", 9) == []
+    assert store.counts().users == 2
+
+
 # vectors
 
 
@@ -372,6 +493,20 @@ def test_releases_swap_whole(store: Store) -> None:
     store.use_release("d2")
     assert store.release() == ("d2", {"models": []})
     assert [digest for digest, _ in store.releases()] == ["d1", "d2"]
+
+
+def test_which_release_was_in_force_when(store: Store) -> None:
+    assert store.releases_used() == []
+    for digest in ("d1", "d2"):
+        store.put_release(digest, {})
+    begin = time.time()
+    for digest in ("d1", "d2", "d2", "d1"):
+        store.use_release(digest)
+    with pytest.raises(MatineeError):
+        store.use_release("nothing")
+    used = store.releases_used()
+    assert [digest for _, digest in used] == ["d1", "d2", "d1"]
+    assert begin <= used[0][0] <= used[1][0] <= used[2][0] <= time.time()
 
 
 def test_the_revision_grows_with_all_but_events(store: Store) -> None:

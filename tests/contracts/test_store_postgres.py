@@ -76,8 +76,35 @@ def test_a_newer_schema_is_refused_and_left_alone(address: str) -> None:
     open_store(address).close()
     psql(address, "UPDATE matinee.state SET version = 99")
     assert refusal(open_store, address) == "store.newer"
-    psql(address, "UPDATE matinee.state SET version = 1")
+    from matinee.store.postgres.schema import STEPS
+
+    psql(address, f"UPDATE matinee.state SET version = {len(STEPS):d}")  # noqa: S608
     open_store(address).close()
+
+
+def test_a_store_of_every_schema_before_is_brought_up_to_date(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matinee.store.postgres import schema
+
+    newest = schema.STEPS
+    for version in range(1, len(newest)):
+        psql(address, "DROP SCHEMA IF EXISTS matinee CASCADE")
+        monkeypatch.setattr(schema, "STEPS", newest[:version])
+        open_store(address).close()
+        for statement in (
+            "INSERT INTO matinee.items VALUES (0, true, 'a', '{\"id\":\"a\"}')",
+            "INSERT INTO matinee.users VALUES (0, 'u')",
+            "INSERT INTO matinee.events VALUES (1, 0, 0, 1, 2.5, NULL, 'e', 'text', NULL, NULL)",
+            "INSERT INTO matinee.releases VALUES (1, 'd', '{}')",
+            "UPDATE matinee.state SET items = 1, users = 1, events = 1, sequence = 1, release = 'd'",
+        ):
+            psql(address, statement)
+        monkeypatch.setattr(schema, "STEPS", newest)
+        with closing(open_store(address)) as store:
+            assert store.releases_used() == [(0.0, "d")]
+            assert store.items_of("u", ["play"]).tolist() == [0]
+            assert store.merge_user("u", "v")
+            assert store.append([event("2")]).accepted == 1
+            assert [e.id for e in store.events_of("v", 9)] == ["e", "2"]
 
 
 def test_a_login_without_rights_is_told(address: str) -> None:

@@ -159,12 +159,13 @@ def test_kill_9_in_a_migration_leaves_the_old_or_the_new(tmp_path: Path, wait: f
             assert kept.counts() == Counts(2, 1, 10)
 
 
-def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, len(migrations.STEPS)))
+def test_a_store_of_every_schema_before_is_brought_up_to_date(tmp_path: Path, version: int) -> None:
     path = tmp_path / "x.db"
     path.touch()
     with closing(connect(path)) as c:
         migrations.migrate(c, path, migrations.STEPS[:1])
-        for statement in (
+        for statement in (  # as the first schema wrote them; the steps up to ``version`` take it from there
             "INSERT INTO items VALUES (0, 1, 'a', '{\"id\":\"a\"}')",
             "INSERT INTO users VALUES (0, 'u')",
             "INSERT INTO events VALUES (1, 0, 0, 1, 2.5, NULL, 'e', 'text', NULL, NULL)",
@@ -177,12 +178,19 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> No
             "UPDATE state SET items = 1, users = 1, events = 1, release = 'd'",
         ):
             c.execute(statement)
+        migrations.migrate(c, path, migrations.STEPS[:version], copy=False)
     with closing(SQLiteStore(path)) as store:
         assert store.counts() == Counts(1, 1, 1)
+        assert store.releases_used() == [(0.0, "d")]
+        assert store.items_of("u", ["play"]).tolist() == [0]
+        assert store.merge_user("u", "v")
+        assert store.events_of("v", 9) == [Event(id="e", user="v", kind="play", at=2.5, item="a", text="text")]
+        assert store.counts() == Counts(1, 1, 1)
         assert store.vectors(Space("text", "1", 1))[1].tolist() == [[1.0]]
-        assert store.events_of("u", 9) == [Event(id="e", user="u", kind="play", at=2.5, item="a", text="text")]
+        assert store.events_of("u", 9) == store.events_of("v", 9)
     assert check(path) == []
-    assert (tmp_path / "x.db.before-2").is_file()
+    with closing(sqlite3.connect(tmp_path / f"x.db.before-{version + 1}")) as kept:
+        assert kept.execute("PRAGMA user_version").fetchone() == (version,)
 
 
 # a bad disk

@@ -20,14 +20,16 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
+from matinee.errors import MatineeError
 from matinee.protocols import Store
 from matinee.store import open_store
-from matinee.types import EVENT_KINDS, Event, Item, Space
+from matinee.types import EVENT_KINDS, Event, EventKind, Item, Space
 
 SPACE = Space("frames", "1", 3)
 IDS = st.sampled_from(["a", "b", "猫"])
-USERS = st.sampled_from(["u", "v"])
+USERS = st.sampled_from(["u", "v", "w"])
 TIMES = st.sampled_from([-1.0, 0.0, 1.0, 1e9])
 EVENTS = st.builds(
     Event,
@@ -59,6 +61,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.events: list[Event] = []
         self.user_rows: dict[str, int] = {}
         self.users_ever = 0
+        self.names: dict[str, str] = {}  # a merged user's id -> whose it is now
         self.vectors: dict[str, int] = {}
         self.links: dict[str, str] = {}
 
@@ -100,7 +103,7 @@ class StoreMachine(RuleBasedStateMachine):
                 accepted += 1
                 known.add(event.id)
                 self.events.append(event)
-                if event.user not in self.user_rows:
+                if self.root(event.user) not in self.user_rows:
                     self.user_rows[event.user] = self.users_ever
                     self.users_ever += 1
         answer = self.store.append(batch)
@@ -113,10 +116,50 @@ class StoreMachine(RuleBasedStateMachine):
             self.store.link_content(id, SPACE, hash)
             self.links[id] = hash
 
+    @rule(session=USERS, user=USERS)
+    def merge_user(self, session: str, user: str) -> None:
+        one, other = self.names.get(session, session), self.names.get(user, user)
+        if session == user or (one != other and one != session):
+            with pytest.raises(MatineeError):
+                self.store.merge_user(session, user)
+            return
+        assert self.store.merge_user(session, user) == (one != other)
+        for name in dict.fromkeys((session, user)):
+            if self.names.get(name, name) not in self.user_rows:
+                self.user_rows[name] = self.users_ever
+                self.users_ever += 1
+        if one != other:
+            del self.user_rows[session]
+            self.names |= {name: other for name, into in self.names.items() if into == session} | {session: other}
+
+    @rule(user=USERS, kinds=st.lists(st.sampled_from(EVENT_KINDS), max_size=3))
+    def all_of_a_user(self, user: str, kinds: list[EventKind]) -> None:
+        mine = [e for e in self.events if self.root(e.user) == self.root(user) and (not kinds or e.kind in kinds)]
+        assert self.store.items_of(user, kinds).tolist() == sorted(
+            {self.rows[e.item] for e in mine if e.item in self.items}
+        )
+
+    @rule(skip=st.integers(0, 5), n=st.integers(0, 5), kinds=st.lists(st.sampled_from(EVENT_KINDS), max_size=3))
+    def whole_events(self, skip: int, n: int, kinds: list[EventKind]) -> None:
+        told = [replace(e, user=self.root(e.user)) for e in self.events if not kinds or e.kind in kinds]
+        assert [e for _, e in self.store.events_after(None, n, kinds)] == told[max(len(told) - n, 0) :]
+        numbers = self.store.log().sequence.tolist()
+        after = numbers[skip - 1] if 0 < skip <= len(numbers) else 0
+        whole = [replace(e, user=self.root(e.user)) for e in self.events]
+        later = [(number, e) for number, e in zip(numbers, whole, strict=True) if number > after]
+        assert (
+            self.store.events_after(after, n, kinds) == [(k, e) for k, e in later if not kinds or e.kind in kinds][:n]
+        )
+
+    def root(self, user: str) -> str:
+        return self.names.get(user, user)
+
     @rule(user=USERS)
     def erase_user(self, user: str) -> None:
-        assert self.store.erase_user(user) == (self.user_rows.pop(user, None) is not None)
-        self.events = [event for event in self.events if event.user != user]
+        root = self.root(user)
+        assert self.store.erase_user(user) == (self.user_rows.pop(root, None) is not None)
+        self.events = [event for event in self.events if self.root(event.user) != root]
+        self.names = {name: into for name, into in self.names.items() if into != root}
 
     @rule()
     def reopen(self) -> None:
@@ -126,14 +169,15 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(user=USERS, n=st.sampled_from([0, 1, 3, 100]), before=TIMES | st.none())
     def read_of_a_user(self, user: str, n: int, before: float | None) -> None:
         limit = math.inf if before is None else before
-        mine = [(e.at, k, e) for k, e in enumerate(self.events) if e.user == user and e.at < limit]
-        last = [e for *_, e in sorted(mine, key=lambda row: row[:2])[::-1][:n]]
+        root = self.root(user)
+        mine = [(e.at, k, e) for k, e in enumerate(self.events) if self.root(e.user) == root and e.at < limit]
+        last = [replace(e, user=root) for *_, e in sorted(mine, key=lambda row: row[:2])[::-1][:n]]
         assert self.store.events_of(user, n, before) == last
         kept = [e for e in last[::-1] if e.item in self.items]
         history = self.store.history(user, n, limit)
         assert history.items.tolist() == [self.rows[e.item] for e in kept]
         assert history.at.tolist() == [e.at for e in kept]
-        assert history.users.tolist() == [self.user_rows[user] for _ in kept]
+        assert history.users.tolist() == [self.user_rows[root] for _ in kept]
 
     @invariant()
     def counts_and_items_agree(self) -> None:

@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 
-from matinee.protocols import Appended, Log
-from matinee.store.events import CODES, COLUMNS, KINDS, as_log, fault_of, sift
+from matinee.protocols import Appended, Log, Strangers
+from matinee.store.events import CODES, COLUMNS, KINDS, as_event, as_log, fault_of, sift
 from matinee.store.postgres.connection import Connection, Server
-from matinee.store.postgres.items import rows_of
+from matinee.store.postgres.items import place_for, rows_of
+from matinee.store.postgres.people import WHO, erase_row, make_users, user_rows
 from matinee.store.trouble import usable_text
-from matinee.types import Event
+from matinee.types import Event, EventKind, Ints
 
 
-def append(server: Server, events: Sequence[Event]) -> Appended:
+def append(server: Server, events: Sequence[Event], strangers: Strangers) -> Appended:
     faults = [fault_of(event) for event in events]
     sound = [event for event, fault in zip(events, faults, strict=True) if not fault]
     if not sound:
-        return Appended(0, 0, sift(events, faults, set(), {}).refused)
+        return Appended(0, 0, sift(events, faults, set(), (), None).refused)
     with server.write() as c:
         ids = [event.id for event in sound]
         known = {one for (one,) in c.execute("SELECT id FROM events WHERE id = ANY(%s)", (ids,))}
-        items = rows_of(c, [event.item for event in sound if event.item is not None])
-        batch = sift(events, faults, known, items)
+        named = [event.item for event in sound if event.item is not None]
+        keep = strangers.items == "keep"
+        items = rows_of(c, named, alive=not keep)
+        there = user_rows(c, [event.user for event in sound]) if strangers.users == "refuse" else None
+        batch = sift(events, faults, known, None if keep else items, there)
         if batch.new:
+            if keep:
+                items |= place_for(c, [e.item for e in batch.new if e.item is not None and e.item not in items])
             _insert(c, batch.new, items)
     return Appended(len(batch.new), batch.duplicates, batch.refused)
 
 
 def _insert(c: Connection, new: list[Event], items: dict[str, int]) -> None:
-    users, created = _user_rows(c, [event.user for event in new])
+    users, created = make_users(c, [event.user for event in new])
     last = (c.execute("SELECT sequence FROM state").fetchone() or (0,))[0]
     columns: list[list[Any]] = [
         list(range(last + 1, last + 1 + len(new))),
@@ -56,46 +62,52 @@ def _insert(c: Connection, new: list[Event], items: dict[str, int]) -> None:
     c.execute(sql, (len(new), len(new), created))
 
 
-def put_users(server: Server, ids: Sequence[str]) -> int:
-    with server.write() as c:
-        _, created = _user_rows(c, [user for user in ids if user and usable_text(user)])
-        if created:
-            c.execute("UPDATE state SET users = users + %s", (created,))
-    return created
+WHOLE: LiteralString = (
+    "SELECT e.sequence, e.id, w.id, e.kind, e.at, i.id, e.value, e.text, e.session, e.slate FROM events e"
+    " JOIN users w ON w.number = e.who LEFT JOIN items i ON i.number = e.item"
+)
 
 
-def _user_rows(c: Connection, users: Sequence[str]) -> tuple[dict[str, int], int]:
-    ids = list(dict.fromkeys(users))
-    rows: dict[str, int] = dict(c.execute("SELECT id, number FROM users WHERE id = ANY(%s)", (ids,)).fetchall())
-    following = (c.execute("SELECT coalesce(max(number), -1) + 1 FROM users").fetchone() or (0,))[0]
-    new = [user for user in ids if user not in rows]
-    numbers = list(range(following, following + len(new)))
-    c.execute("INSERT INTO users SELECT * FROM unnest(%s::bigint[], %s::text[])", (numbers, new))
-    return rows | dict(zip(new, numbers, strict=True)), len(new)
-
-
-def events_of(server: Server, user: str, n: int, before: float | None) -> list[Event]:
+def events_of(server: Server, user: str, n: int, before: float | None, kind: EventKind | None) -> list[Event]:
     if not usable_text(user):
         return []
+    kinds = list(range(len(KINDS))) if kind is None else [CODES[kind]]
     found = server.all(
-        "SELECT e.id, e.kind, e.at, i.id, e.value, e.text, e.session, e.slate FROM events e"
-        " LEFT JOIN items i ON i.number = e.item WHERE e.who = (SELECT number FROM users WHERE id = %s)"
-        " AND e.at < %s ORDER BY e.at DESC, e.sequence DESC LIMIT %s",
-        (user, math.inf if before is None else before, max(n, 0)),
+        f"{WHOLE} WHERE e.who = {WHO} AND e.at < %s AND e.kind = ANY(%s) ORDER BY e.at DESC, e.sequence DESC LIMIT %s",
+        (user, math.inf if before is None else before, kinds, max(n, 0)),
     )
-    return [
-        Event(id=e, user=user, kind=KINDS[kind], at=at, item=item, value=value, text=text, session=session, slate=slate)
-        for e, kind, at, item, value, text, session, slate in found
-    ]
+    return [as_event(row)[1] for row in found]
+
+
+def events_after(
+    server: Server, after: int | None, n: int, kinds: Sequence[EventKind]
+) -> list[tuple[int, Event]]:  # fmt: skip
+    order: LiteralString = "DESC" if after is None else "ASC"
+    found = server.all(
+        f"{WHOLE} WHERE e.sequence > %s AND e.kind = ANY(%s) ORDER BY e.sequence {order} LIMIT %s",
+        (-1 if after is None else after, [CODES[kind] for kind in kinds or KINDS], max(n, 0)),
+    )
+    return [as_event(row) for row in (found[::-1] if after is None else found)]
+
+
+def items_of(server: Server, user: str, kinds: Sequence[EventKind]) -> Ints:
+    if not usable_text(user):
+        return np.empty(0, np.int64)
+    found = server.all(
+        f"SELECT d.item FROM (SELECT DISTINCT item FROM events WHERE who = {WHO} AND kind = ANY(%s)) d"  # noqa: S608
+        " JOIN items i ON i.number = d.item WHERE i.alive ORDER BY d.item",
+        (user, [CODES[kind] for kind in kinds or KINDS]),
+    )
+    return np.array([row for (row,) in found], np.int64)
 
 
 def history(server: Server, user: str, n: int, before: float) -> Log:
     if not usable_text(user):
         return as_log(np.empty(0, COLUMNS))
     found = server.all(
-        "SELECT e.sequence, e.who, coalesce(e.item, -1), e.kind, e.at, coalesce(e.value, 'Infinity'),"
+        "SELECT e.sequence, e.who, coalesce(e.item, -1), e.kind, e.at, coalesce(e.value, 'Infinity'),"  # noqa: S608
         " (SELECT alive FROM items WHERE number = e.item)"
-        " FROM events e WHERE e.who = (SELECT number FROM users WHERE id = %s) AND e.at < %s"
+        f" FROM events e WHERE e.who = {WHO} AND e.at < %s"
         " ORDER BY e.at DESC, e.sequence DESC LIMIT %s",
         (user, before, max(n, 0)),
     )
@@ -122,14 +134,11 @@ def erase_user(server: Server, user: str) -> bool:
         return False
     server.apart()
     with server.write() as c:
-        found = c.execute("SELECT number FROM users WHERE id = %s", (user,)).fetchone()
-        if found:
-            gone = c.execute("DELETE FROM events WHERE who = %s", found).rowcount
-            c.execute("UPDATE users SET id = NULL WHERE number = %s", found)
-            c.execute("INSERT INTO erasures VALUES (%s, false) ON CONFLICT (who) DO UPDATE SET done = false", found)
-            c.execute("UPDATE state SET users = users - 1, events = events - %s, revision = revision + 1", (gone,))
+        found = user_rows(c, [user])
+        for row in found.values():
+            erase_row(c, row)
     scrub(server)
-    return found is not None
+    return bool(found)
 
 
 def scrub(server: Server) -> None:

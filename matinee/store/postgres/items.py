@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,16 +22,25 @@ def bump(c: Connection) -> None:
     c.execute("UPDATE state SET revision = revision + 1")
 
 
-def rows_of(c: Connection, ids: Sequence[str]) -> dict[str, int]:
-    """Rows of the ids that are there and not deleted."""
+def rows_of(c: Connection, ids: Sequence[str], *, alive: bool = True) -> dict[str, int]:
+    """Rows of the ids that are there and, with ``alive``, not deleted."""
     asked = [one for one in dict.fromkeys(ids) if usable_text(one)]
-    return dict(c.execute("SELECT id, number FROM items WHERE id = ANY(%s) AND alive", (asked,)).fetchall())
+    return dict(c.execute("SELECT id, number FROM items WHERE id = ANY(%s) AND alive >= %s", (asked, alive)).fetchall())
 
 
 def row_of(c: Connection, id: str) -> int:
     if (row := rows_of(c, [id]).get(id)) is None:
         raise unknown_item(id)
     return row
+
+
+def place_for(c: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Rows for items that are not there yet, as of deleted ones, so that events may wait for them."""
+    following = (c.execute("SELECT coalesce(max(number), -1) + 1 FROM items").fetchone() or (0,))[0]
+    rows = {one: row for row, one in enumerate(dict.fromkeys(ids), following)}
+    sql = "INSERT INTO items (number, alive, id) SELECT n, false, i FROM unnest(%s::bigint[], %s::text[]) AS t (n, i)"
+    c.execute(sql, (list(rows.values()), list(rows)))
+    return rows
 
 
 def put_items(server: Server, items: Sequence[Item]) -> Ints:
@@ -151,8 +161,16 @@ def use_release(server: Server, digest: str) -> None:
         sql = "SELECT 1 FROM releases WHERE digest = %s"
         if not usable_text(digest) or not c.execute(sql, (digest,)).fetchone():
             raise unknown_release(digest)
+        if c.execute("SELECT release FROM state").fetchone() == (digest,):
+            return
+        sql = "INSERT INTO in_force SELECT coalesce(max(number), 0) + 1, %s, %s FROM in_force"
+        c.execute(sql, (digest, time.time()))
         c.execute("UPDATE state SET release = %s", (digest,))
         bump(c)
+
+
+def releases_used(server: Server) -> list[tuple[float, str]]:
+    return [(at, digest) for at, digest in server.all("SELECT at, digest FROM in_force ORDER BY number")]
 
 
 def release(server: Server) -> tuple[str, dict[str, Any]] | None:

@@ -41,7 +41,14 @@ FIRST: tuple[LiteralString, ...] = (
     " item text, status text NOT NULL, note text NOT NULL)",
     "CREATE TABLE erasures (who bigint PRIMARY KEY REFERENCES users (number), done boolean NOT NULL)",
 )
-STEPS: tuple[Sequence[LiteralString], ...] = (FIRST,)
+SECOND: tuple[LiteralString, ...] = (
+    "CREATE TABLE merges (who bigint PRIMARY KEY REFERENCES users (number),"
+    " target bigint NOT NULL REFERENCES users (number))",
+    "CREATE TABLE in_force (number bigint PRIMARY KEY, digest text NOT NULL, at double precision NOT NULL)",
+    "INSERT INTO in_force SELECT 1, release, 0 FROM state WHERE release IS NOT NULL",
+    "CREATE INDEX events_by_kind ON events (who, kind, item)",
+)
+STEPS: tuple[Sequence[LiteralString], ...] = (FIRST, SECOND)
 
 
 def migrate(c: Connection) -> None:

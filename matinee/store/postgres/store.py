@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from matinee.errors import MatineeError
-from matinee.protocols import Appended, Counts, FileRecord, Log
-from matinee.store.postgres import events, items, vectors
+from matinee.protocols import WELCOME, Appended, Counts, FileRecord, Log, Strangers
+from matinee.store.postgres import events, items, people, vectors
 from matinee.store.postgres.connection import Server, logger
 from matinee.store.postgres.schema import migrate
-from matinee.types import Bools, Event, Floats, Ints, Item, Space
+from matinee.types import Bools, Event, EventKind, Floats, Ints, Item, Space
 
 
 class PostgresStore:
@@ -53,11 +53,21 @@ class PostgresStore:
     def item_rows(self, ids: Sequence[str]) -> Ints:
         return items.item_rows(self.server, ids)
 
-    def append(self, events_: Sequence[Event]) -> Appended:
-        return events.append(self.server, events_)
+    def append(self, events_: Sequence[Event], strangers: Strangers = WELCOME) -> Appended:
+        return events.append(self.server, events_, strangers)
 
-    def events_of(self, user: str, n: int, before: float | None = None) -> list[Event]:
-        return events.events_of(self.server, user, n, before)
+    def events_of(
+        self, user: str, n: int, before: float | None = None, kind: EventKind | None = None
+    ) -> list[Event]:  # fmt: skip
+        return events.events_of(self.server, user, n, before, kind)
+
+    def events_after(
+        self, after: int | None, n: int, kinds: Sequence[EventKind] = ()
+    ) -> list[tuple[int, Event]]:  # fmt: skip
+        return events.events_after(self.server, after, n, kinds)
+
+    def items_of(self, user: str, kinds: Sequence[EventKind] = ()) -> Ints:
+        return events.items_of(self.server, user, kinds)
 
     def history(self, user: str, n: int, before: float) -> Log:
         return events.history(self.server, user, n, before)
@@ -66,11 +76,13 @@ class PostgresStore:
         return events.log(self.server, after)
 
     def put_users(self, ids: Sequence[str]) -> int:
-        return events.put_users(self.server, ids)
+        return people.put_users(self.server, ids)
 
     def users(self) -> Iterable[tuple[int, str]]:
-        found = self.server.all("SELECT number, id FROM users WHERE id IS NOT NULL ORDER BY number")
-        return [(number, user) for number, user in found]
+        return people.users(self.server)
+
+    def merge_user(self, session: str, user: str) -> bool:
+        return people.merge_user(self.server, session, user)
 
     def erase_user(self, user: str) -> bool:
         return events.erase_user(self.server, user)
@@ -122,6 +134,9 @@ class PostgresStore:
 
     def use_release(self, digest: str) -> None:
         items.use_release(self.server, digest)
+
+    def releases_used(self) -> list[tuple[float, str]]:
+        return items.releases_used(self.server)
 
     def close(self) -> None:
         self.server.close()

@@ -1,0 +1,76 @@
+"""Users in PostgreSQL: made, listed, merged and erased. The rules are those of ``store.people`` and ``store.erase``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import LiteralString
+
+from matinee.store.people import checked_merge, merged_elsewhere
+from matinee.store.postgres.connection import Connection, Server
+from matinee.store.trouble import usable_text
+
+WHO: LiteralString = (
+    "(SELECT coalesce(m.target, u.number) FROM users u LEFT JOIN merges m ON m.who = u.number WHERE u.id = %s)"
+)
+
+
+def put_users(server: Server, ids: Sequence[str]) -> int:
+    with server.write() as c:
+        _, created = make_users(c, [user for user in ids if user and usable_text(user)])
+        if created:
+            c.execute("UPDATE state SET users = users + %s", (created,))
+    return created
+
+
+def user_rows(c: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Rows of the users that are there; of a merged one the row it went into."""
+    sql = (
+        "SELECT u.id, coalesce(m.target, u.number) FROM users u LEFT JOIN merges m ON m.who = u.number"
+        " WHERE u.id = ANY(%s)"
+    )
+    return dict(c.execute(sql, (list(dict.fromkeys(ids)),)).fetchall())
+
+
+def make_users(c: Connection, users: Sequence[str]) -> tuple[dict[str, int], int]:
+    """Rows of users, made where they are new, and how many were made."""
+    rows = user_rows(c, users)
+    following = (c.execute("SELECT coalesce(max(number), -1) + 1 FROM users").fetchone() or (0,))[0]
+    new = [user for user in dict.fromkeys(users) if user not in rows]
+    numbers = list(range(following, following + len(new)))
+    c.execute("INSERT INTO users SELECT * FROM unnest(%s::bigint[], %s::text[])", (numbers, new))
+    return rows | dict(zip(new, numbers, strict=True)), len(new)
+
+
+def users(server: Server) -> list[tuple[int, str]]:
+    found = server.all(
+        "SELECT number, id FROM users u WHERE id IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM merges m WHERE m.who = u.number) ORDER BY number"
+    )
+    return [(number, user) for number, user in found]
+
+
+def merge_user(server: Server, session: str, user: str) -> bool:
+    checked_merge(session, user)
+    with server.write() as c:
+        rows, created = make_users(c, [session, user])
+        own = (c.execute("SELECT number FROM users WHERE id = %s", (session,)).fetchone() or (-1,))[0]
+        source, target = rows[session], rows[user]
+        if source == target:
+            return False
+        if source != own:
+            raise merged_elsewhere()
+        c.execute("UPDATE events SET who = %s WHERE who = %s", (target, source))
+        c.execute("UPDATE merges SET target = %s WHERE target = %s", (target, source))
+        c.execute("INSERT INTO merges VALUES (%s, %s)", (source, target))
+        c.execute("UPDATE state SET users = users + %s", (created - 1,))
+    return True
+
+
+def erase_row(c: Connection, row: int) -> None:
+    """Deletes what is known of the user of a row, and of the ids merged into it, and notes the intent to scrub."""
+    gone = c.execute("DELETE FROM events WHERE who = %s", (row,)).rowcount
+    found = c.execute("DELETE FROM merges WHERE target = %s RETURNING who", (row,)).fetchall()
+    for one in (row, *(who for (who,) in found)):
+        c.execute("UPDATE users SET id = NULL WHERE number = %s", (one,))
+        c.execute("INSERT INTO erasures VALUES (%s, false) ON CONFLICT (who) DO UPDATE SET done = false", (one,))
+    c.execute("UPDATE state SET users = users - 1, events = events - %s, revision = revision + 1", (gone,))
