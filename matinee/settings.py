@@ -33,6 +33,18 @@ class Fusing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = "beside"  # fmt: skip
 
 
+class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ingest looks for in files beyond frames and sound. ``shots``: where shots begin. ``speech``: what is said,
+    heard by ``speech_model`` (the registry's "whisper-base", or the folder of a Whisper checkpoint) in ``language``
+    ("en"; none: detected in each file). ``ocr``: what stands written in the picture."""
+
+    shots: bool = True
+    speech: bool = False
+    ocr: bool = False
+    speech_model: str = "whisper-base"
+    language: str = ""
+
+
 class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``pool``: candidates asked of each source; ``history``: the last events a request reads; ``diversity``: MMR's
     share of novelty within the slate when the request names none."""
@@ -71,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str = ""
     encoders: tuple[str, ...] = ("text", "frames", "sound")
     precision: Literal["float", "int8"] = "float"
+    reading: Reading = Reading()
     training: Training = Training()
     fusion: Fusing = Fusing()
     serving: Serving = Serving()
@@ -148,6 +161,13 @@ TEMPLATE = """\
 # name = ""
 # encoders = ["text", "frames", "sound"]   # or checkpoints: "hub:intfloat/multilingual-e5-small", "hub:/models/clip"
 # precision = "float"  # "int8": quantised encoders, used only where they were checked to answer alike and faster
+
+# [reading]
+# shots = true        # where the shots of a video begin
+# speech = false      # what is said: the extra "speech", the weights "speech", a fifth of the playing time
+# speech_model = "whisper-base"   # or the folder of a Whisper checkpoint
+# language = ""       # of the speech, such as "en"; empty: detected in each file
+# ocr = false         # what stands written in the picture: needs the weights "ocr"
 
 # [training]
 # recipes = ["popular", "popular_recent", "item_knn", "ease", "transitions", "content"]

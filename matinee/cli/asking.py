@@ -16,7 +16,7 @@ from matinee.errors import MatineeError, language
 if TYPE_CHECKING:
     from matinee.serve.service import Service
 
-WAYS = ("all", "text", "picture", "sound", "behaviour")
+WAYS = ("all", "text", "picture", "sound", "speech", "behaviour")
 
 
 HELP = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,14 +9,15 @@ import numpy as np
 
 from matinee.pipeline.catalogue import Catalogue, Shelf
 from matinee.pipeline.selectors import top_of
+from matinee.pipeline.tokens import folded, tokens
 from matinee.protocols import Model
 from matinee.types import EVENT_KINDS, Candidates, Floats, History, Ints, Item, Query
 
-BY = {"text": "text", "picture": "frames", "sound": "sound"}
-MEANT = {"text": "text", "bridge.frames": "picture", "bridge.sound": "sound"}  # spaces a query's vector lives in
+BY = {"text": "text", "picture": "frames", "sound": "sound", "speech": "speech"}
+MEANT = {  # spaces a query's vector lives in
+    "text": "text", "bridge.frames": "picture", "bridge.sound": "sound", "speech": "speech", "written": "written",
+}  # fmt: skip
 FAR = 6.0  # deviations above usual that count as a full match of meaning
-WORD = re.compile(r"[\w']+")
-HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\u3040-\u30ff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,8 @@ class Found:
 def similar(
     catalogue: Catalogue, behaviour: Sequence[Model], row: int, by: str, n: int, among: Ints | None = None
 ) -> Found:  # fmt: skip
-    """The n items most like one, by ``all``, ``text``, ``picture``, ``sound`` or ``behaviour``, among all that are
-    alive or the rows given. O(size dim)."""
+    """The n items most like one, by ``all``, ``text``, ``picture``, ``sound``, ``speech`` or ``behaviour``, among
+    all that are alive or the rows given. O(size dim)."""
     rows = np.flatnonzero(catalogue.alive).astype(np.int64) if among is None else among
     rows = rows[rows != row]
     likeness: dict[str, Floats] = {}
@@ -94,12 +93,14 @@ class Words:
     """The folded text of every living item, for matching words."""
 
     rows: Ints
-    texts: tuple[tuple[str, str, str], ...]  # title; tags, categories and creators; description
+    texts: tuple[tuple[str, str, str, str], ...]  # title; tags, categories and creators; description; words within
 
     @staticmethod
     def of(catalogue: Catalogue) -> Words:
         rows = np.flatnonzero(catalogue.alive).astype(np.int64)
-        return Words(rows, tuple(_folded(catalogue.item(int(row))) for row in rows))
+        return Words(
+            rows, tuple((*_folded(catalogue.item(int(row))), catalogue.within.get(int(row), "")) for row in rows)
+        )
 
     def match(self, query: str) -> Floats:
         """(n,) in [0, 1] by living row: the share of the query's words that an item holds, more for the title."""
@@ -107,12 +108,13 @@ class Words:
         score = np.zeros(len(self.rows), np.float32)
         if not terms:
             return score
-        for i, (title, names, description) in enumerate(self.texts):
+        for i, (title, names, description, within) in enumerate(self.texts):
             if title == whole:
                 score[i] = 1.0
                 continue
             got = sum(
-                0.9 if t in title else 0.6 if t in names else 0.3 if t in description else 0.0 for t in terms
+                0.9 if t in title else 0.6 if t in names else 0.3 if t in description or f" {t} " in within else 0.0
+                for t in terms
             )  # fmt: skip
             score[i] = got / len(terms)
         return score
@@ -155,24 +157,6 @@ def _clear(cosine: Floats) -> Floats:
         return np.asarray(np.maximum(cosine, 0), np.float32)
     deviation = max(float(told.std()), 0.02)
     return np.asarray(np.clip((cosine - told.mean()) / deviation / FAR, 0.0, 1.0), np.float32)
-
-
-def folded(text: str) -> str:
-    """Lower case, without accents and odd widths, so that Amélie is found as amelie."""
-    split = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in split if not unicodedata.combining(c)).strip()
-
-
-def tokens(text: str) -> tuple[str, ...]:
-    """Words of a query; a run of Chinese or kana gives its pairs of characters, for it has no spaces."""
-    found: list[str] = []
-    for word in WORD.findall(folded(text))[:32]:
-        runs = HAN.findall(word)
-        found += [word] if not runs else []
-        for run in runs:
-            found += [run[i : i + 2] for i in range(max(len(run) - 1, 1))]
-        found += [w for w in HAN.split(word) if w and runs]
-    return tuple(dict.fromkeys(found))
 
 
 def _folded(item: Item) -> tuple[str, str, str]:

@@ -19,7 +19,7 @@ from litestar.response import Stream
 
 from matinee import __version__
 from matinee.errors import Language, MatineeError
-from matinee.serve import asking, bulk, forms, intake, static, within, words
+from matinee.serve import asking, bulk, console, forms, intake, static, within, words
 from matinee.serve.answers import Answers
 from matinee.serve.describe import EventsOperation, ItemOperation, make_true
 from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
@@ -183,7 +183,7 @@ def delete_item(request: AnyRequest, item: FromPath[str]) -> None:
 @get("/items/{item:str}/similar", sync_to_thread=True)
 def similar(
     request: AnyRequest, item: FromPath[str], n: Many = 20,
-    by: Annotated[str, QueryParameter(pattern="^(all|text|picture|sound|behaviour)$")] = "all", where: Where = "",
+    by: Annotated[str, QueryParameter(pattern="^(all|text|picture|sound|speech|behaviour)$")] = "all", where: Where = "",
     lang: Lang = None,
 ) -> forms.SimilarItems:  # fmt: skip
     """Items like this one: by what they say, show, sound like, or by who watched them."""
@@ -250,7 +250,7 @@ HANDLERS: Sequence[Any] = (
 
 def application(service: Service) -> Litestar:
     """The ASGI application over one service."""
-    api = Router("/api/v1", route_handlers=[*HANDLERS, *bulk.HANDLERS, *within.HANDLERS])
+    api = Router("/api/v1", route_handlers=[*HANDLERS, *bulk.HANDLERS, *within.HANDLERS, *console.HANDLERS])
     plain = JsonRenderPlugin(path=["/", "/openapi.json"])
     about = OpenAPIConfig(title="Matinee", version=__version__, path="/schema", render_plugins=[plain])
     handled: dict[Any, Any] = {

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matinee.errors import MatineeError
-from matinee.serve.find import folded, tokens
+from matinee.pipeline.tokens import folded, tokens
 from matinee.serve.intake import REFUSED, read_events
 from matinee.serve.static import asked
 from matinee.serve.words import language_of
