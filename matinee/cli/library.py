@@ -33,6 +33,9 @@ def add_to(app: typer.Typer) -> None:
         help=t(
             """Take in media folders and files, and catalogues of items, users and events (CSV, JSONL, Parquet).
 
+            Data sets are read as they are shipped: MovieLens, RecBole .inter, Gorse, LightGCN, SASRec, sequences, with
+            the item table and pictures beside them; vectors by item are read from .npz.
+
             Files that did not change are skipped; a damaged one is reported and the rest goes on. Interrupt it when you
             like: the next run goes on from there.
 
@@ -40,8 +43,12 @@ def add_to(app: typer.Typer) -> None:
             Examples:
               matinee ingest ~/Videos ~/Music
               matinee ingest films.csv watched.csv
+              matinee ingest ml-25m
             """,
             """导入媒体文件夹和文件，以及条目、用户和事件目录（CSV、JSONL、Parquet）。
+
+            数据集按原样读取：MovieLens、RecBole .inter、Gorse、LightGCN、SASRec、序列文本，以及同目录的条目表和图片；
+            条目向量从 .npz 读取。
 
             未改变的文件会跳过；损坏的文件会报告，其余照常进行。可随时中断，下次从中断处继续。
 
@@ -49,6 +56,7 @@ def add_to(app: typer.Typer) -> None:
             例：
               matinee ingest ~/Videos ~/Music
               matinee ingest films.csv watched.csv
+              matinee ingest ml-25m
             """,
         )
     )(ingest)

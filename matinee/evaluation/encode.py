@@ -1,8 +1,7 @@
 """What the encoders make of a data set's items: their words (``text``) and their pictures (``frames``).
 
-A picture is what the item's ``cover`` names, within the folder of the log or of its item table; or a file called by the
-item's id in a folder beside them called as ``FOLDERS`` says. It is decoded behind the fence of ``matinee.media``, as
-everything is. Vectors are kept in the cache folder under a digest of the encoder and of all that it read, so a second
+Pictures are those of ``matinee.data.datasets.pictures``, decoded behind the fence of ``matinee.media``, as everything
+is. Vectors are kept in the cache folder under a digest of the encoder and of all that it read, so a second
 evaluation starts at once. Users' tags are left out, as in ``words``.
 """
 
@@ -17,14 +16,13 @@ import numpy as np
 
 from matinee.data.columns import nearest
 from matinee.data.datasets.frame import Dataset
+from matinee.data.datasets.pictures import pictures_of
 from matinee.errors import MatineeError
 from matinee.protocols import Encoder
 from matinee.settings import cache_folder
 from matinee.types import Clip, Floats, Item
 
 READS = ("text", "frames")
-FOLDERS = ("posters", "covers", "pictures", "images")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 BATCH = 64
 Progress = Callable[[str, int, int], None]
 
@@ -56,24 +54,6 @@ def words(item: Item) -> str:
     """Title, description, categories, creators."""
     parts = (item.title, item.description, *item.categories, *item.creators)
     return ". ".join(dict.fromkeys(part.strip() for part in parts if part.strip()))
-
-
-def pictures_of(data: Dataset) -> dict[int, Path]:
-    """row -> the picture of an item, where there is one."""
-    folders = list(dict.fromkeys(file.resolve().parent for file in data.files))
-    called = {
-        picture.stem: picture
-        for folder in folders for name in FOLDERS if (folder / name).is_dir()
-        for picture in sorted((folder / name).iterdir()) if picture.suffix.lower() in SUFFIXES
-    }  # fmt: skip
-    found = {}
-    for row, key in enumerate(data.items):
-        item = data.catalogue.get(row)
-        named = [folder / item.cover for folder in folders] if item is not None and item.cover else []
-        inside = [p for p in named if any(p.resolve().is_relative_to(folder) for folder in folders) and p.is_file()]
-        if inside or key in called:
-            found[row] = inside[0] if inside else called[key]
-    return found
 
 
 def _kept(encoder: Encoder, texts: Mapping[int, str], files: Mapping[int, Path], n: int, progress: Progress) -> Floats:

@@ -6,7 +6,7 @@ the same transaction as everything that was learned of it, so it is either done 
 Rules. An item's id is its path from the folder that was named; changed bytes keep it, equal bytes are encoded once. A
 catalogue row whose ``media`` names a file (relative to the catalogue) gives that file's item its id and what it says;
 what it leaves open is filled from the container's tags, then from the file's name. A file of unchanged size and time is
-not opened. A file that is gone stays an item without media.
+not opened. A file that is gone stays an item without media. Data sets are read as ``matinee.ingest.datasets`` says.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matinee.errors import MatineeError
+from matinee.ingest.datasets import keep_as_covers, sorted_roots, take_known, take_logs, take_vectors
 from matinee.ingest.files import mark_missing, take_media
 from matinee.ingest.report import Note, Progress, Report, silent
 from matinee.ingest.run import Run, text_of
@@ -29,7 +30,8 @@ __all__ = ["Note", "Progress", "Report", "ingest", "silent", "text_of"]
 
 
 def ingest(library: Library, store: Store, paths: Sequence[Path], progress: Progress = silent) -> Report:
-    """Takes in media files, folders of them, and catalogues of items, users and events (CSV, JSONL, Parquet).
+    """Takes in media files, folders of them, catalogues of items, users and events (CSV, JSONL, Parquet), data sets as
+    researchers ship them, and vectors of items (``.npz``).
 
     Raises ``ingest.nothing`` when a path does not exist, and ``weights.missing``; what is wrong with a file or a row is
     in the report instead. Memory is bounded: a dozen files of about 10 MB each are under way at a time.
@@ -40,12 +42,17 @@ def ingest(library: Library, store: Store, paths: Sequence[Path], progress: Prog
         if not os.path.lexists(path):
             raise MatineeError("ingest.nothing", f"There is no {path}.", f"路径 {path} 不存在。")
     run = Run(library, store, Report(), progress, {r.path: r for r in store.files()})
-    media, catalogues = find(roots)
+    paths_of = sorted_roots(run, roots)
+    media, catalogues = find(paths_of.rest)
     tables = sorted_tables(run, catalogues)
     described = take_items(run, tables["items"])
+    pictured = take_known(run, paths_of.data)
     mark_missing(run, roots)
-    take_media(run, media, described)
+    take_media(run, media, {**described, **pictured})
+    keep_as_covers(run, pictured)
+    take_vectors(run, paths_of.vectors)
     take_users(run, tables["users"])
     take_events(run, tables["events"])
+    take_logs(run, paths_of.data)
     run.report.seconds = time.monotonic() - begun
     return run.report

@@ -25,11 +25,10 @@ def items_of(data: Dataset) -> Iterator[list[Item]]:
 
 
 def events_of(data: Dataset) -> Iterator[list[Event]]:
-    """Every row, a user's oldest first, in batches of 1,000. Ids are made of what the row says and how often the same
-    came before, so ingesting again changes nothing. Without real times ``at`` is the row's place, from 0: seconds
-    after 1970, which keep the order and are never recent."""
+    """Every row, a user's oldest first, in batches of 1,000. Ids are made of what the row says, which no other row of
+    the data set says too (``frame``), so ingesting again changes nothing. Without real times ``at`` is the row's place,
+    from 0: seconds after 1970, which keep the order and are never recent."""
     log = data.log
-    seen: dict[tuple[str | float | None, ...], int] = {}
     columns = (log.users, log.items, log.kinds, log.at, log.value)
     for start in range(0, len(log.at), BATCH):
         batch = []
@@ -37,8 +36,6 @@ def events_of(data: Dataset) -> Iterator[list[Event]]:
         for user_row, item_row, code, at, number in rows:
             user, item, kind = data.users[user_row], data.items[item_row], EVENT_KINDS[code]
             value = None if math.isnan(number) else number
-            said = (user, item, kind, at, value)
-            times = seen[said] = seen.get(said, 0) + 1
-            name = made_id(said if times == 1 else (*said, times))
+            name = made_id((user, item, kind, at, value))
             batch.append(Event(id=name, user=user, item=item, kind=kind, at=at, value=value))
         yield batch

@@ -58,6 +58,14 @@ def is_dataset(path: Path) -> bool:
     return path.exists() and any(_quietly(one.reads, path) for one in FORMATS.values())
 
 
+def style_of(path: Path) -> str | None:
+    """What ``read_dataset`` would call the format of a path: a name of ``FORMATS``, with ``recbole``, ``gorse`` or what
+    a plain table's name ends in for ``table``; None where it knows none. Reads a few lines."""
+    found = next((name for name, one in FORMATS.items() if path.exists() and _quietly(one.reads, path)), None)
+    file = tables.log_file(path) if found == "table" else None
+    return found if file is None else tables.style_of(file)
+
+
 def _quietly(reads: Callable[[Path], bool], path: Path) -> bool:
     try:
         return reads(path)

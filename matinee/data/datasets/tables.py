@@ -54,12 +54,19 @@ def read(path: Path) -> Raw:
         raise refuse(file, "it has no column for the item.", "没有条目列。", "dataset.unknown")
     wanted = {name: named[0] for name, named in fields.items() if name in COLUMNS}
     frame, unreadable = _frame(file, wanted)
-    gorse = {"feedbacktype", "userid", "itemid"} <= {plain(name) for name in names}
-    style = "recbole" if file.suffix == ".inter" else "gorse" if gorse else file.suffix.lower().lstrip(".")
+    style = style_of(file)
     stars = "value" in wanted and plain(wanted["value"]) in (*STARS, "value")
     items, item_files = beside(file)
     repairs = {"unreadable": unreadable}
     return Raw(style, frame, True, (file, *item_files), items, stars=stars, repairs=repairs)
+
+
+def style_of(file: Path) -> str:
+    """``recbole``, ``gorse``, or what a plain table's name ends in."""
+    if file.suffix == ".inter":
+        return "recbole"
+    gorse = {"feedbacktype", "userid", "itemid"} <= {plain(name) for name in _headings(file)}
+    return "gorse" if gorse else file.suffix.lower().lstrip(".")
 
 
 def _headings(file: Path) -> list[str]:
