@@ -44,6 +44,8 @@ def fresh() -> str:
 
 def needed(method: str, path: str) -> Role:
     """The role that a request needs: reading, telling what a user did, or changing the library and looking into it."""
+    if path.startswith("/api/v1/console/"):
+        return "admin"
     if method in ("GET", "HEAD", "OPTIONS"):
         return "admin" if path.endswith("/export") or path == "/metrics" else "read"
     if method == "POST" and path.startswith("/api/v1/") and path.split("?")[0].removeprefix("/api/v1/") in WRITES:
