@@ -145,8 +145,10 @@ def test_both_sides_of_a_joint_network_share_a_space(folder, kind):
     assert sides[0].space == sides[1].space
     rows = [s.encode([clip(0)]) for s in sides]
     assert np.isfinite(rows[0] @ rows[1].T).all()
+    assert type(load_hub(Hub(str(folder(kind))))) is type(sides[1]), "its words are there to search the others"
+    wrong = {"text": "", "frames": "sound", "sound": "frames"}[FAMILIES[kind].reads[1]]
     with pytest.raises(MatineeError) as error:
-        load_hub(Hub(str(folder(kind))))
+        load_hub(Hub(str(folder(kind)), reads=wrong))
     assert error.value.code == "hub.reads"
 
 

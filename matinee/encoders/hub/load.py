@@ -7,33 +7,22 @@ text, frames = load_hub(Hub(clip, reads="text")), load_hub(Hub(clip, reads="fram
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from matinee.encoders.hub.families import MAY_LACK, Family
-from matinee.encoders.hub.files import Checkpoint, find, judge, read_json, refused
+from matinee.encoders.hub import networks
+from matinee.encoders.hub.families import FAMILIES, MAY_LACK
+from matinee.encoders.hub.files import Checkpoint, read_json, refused
+from matinee.encoders.hub.prepare import look_of
+from matinee.encoders.hub.spec import Hub, Known, identify
 from matinee.errors import MatineeError
 from matinee.protocols import Encoder
 from matinee.types import Space
 
-POOLS = ("mean", "cls", "last")
-
-
-@dataclass(frozen=True, slots=True)
-class Hub:
-    """``model``: a folder, or a hub id ``owner/name`` with its ``revision``. ``reads``: which side of a joint network;
-    "" where there is one. ``pool``: "mean", "cls", "last" or "" for what the checkpoint was trained with. ``prefix``:
-    what stands before each text. ``longest``: tokens of a text. ``device``: "auto" takes a GPU where there is one."""
-
-    model: str
-    reads: str = ""
-    pool: str = ""
-    prefix: str = ""
-    revision: str | None = None
-    longest: int = 512
-    device: str = "auto"
+LONGEST = 512
 
 
 def load_hub(hub: Hub) -> Encoder:
@@ -42,27 +31,11 @@ def load_hub(hub: Hub) -> Encoder:
 
     The space's revision is the digest of weights and config, so two checkpoints are never compared; both sides of a
     joint network have one space."""
+    known = identify(hub)
     require_extra()
-    checkpoint = judge(find(hub.model, hub.revision))
-    family = checkpoint.family
-    reads = hub.reads or family.reads[0]
-    if reads not in family.reads or (not hub.reads and len(family.reads) > 1):
-        sides = ", ".join(family.reads)
-        raise MatineeError(
-            "hub.reads",
-            f"{hub.model} ({checkpoint.config['model_type']}) reads {sides}; say which of these with reads=.",
-            f"{hub.model}（{checkpoint.config['model_type']}）读取 {sides}；请用 reads= 指定。",
-        )
-    if hub.pool and (hub.pool not in POOLS or family.pool == "pooled"):
-        known = "none: it pools itself" if family.pool == "pooled" else ", ".join(POOLS)
-        raise MatineeError(
-            "hub.pool",
-            f"{hub.model} cannot be pooled by {hub.pool!r}. Known: {known}.",
-            f"{hub.model} 不支持池化方式 {hub.pool!r}。可用：{'、'.join(POOLS) if family.pool != 'pooled' else '无'}。",
-        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the library, to its own developers
-        return _built(hub, checkpoint, reads)
+        return _built(hub, known)
 
 
 def require_extra() -> None:
@@ -82,37 +55,61 @@ def require_extra() -> None:
         ) from error
 
 
-def _built(hub: Hub, checkpoint: Checkpoint, reads: str) -> Encoder:
-    from matinee.encoders.hub import networks
-    from matinee.encoders.hub.prepare import look_of
+CALLS = {"text": "get_text_features", "frames": "get_image_features", "sound": "get_audio_features"}
 
-    family, config, folder = checkpoint.family, checkpoint.config, checkpoint.folder
+
+def _built(hub: Hub, known: Known) -> Encoder:
+    checkpoint = known.checkpoint
     model, device = open_model(checkpoint, hub.device)
-    pool = hub.pool or trained_pool(folder, family)
-    network = networks.Network(model, family, pool, device)
-    joint = len(family.reads) > 1
-    revision = f"{config['model_type']}-{checkpoint.digest}" + ("" if joint else f"-{pool}")
-    space = Space("joint" if joint else f"{reads}.hub", revision, width_of(model, joint))
-    if reads == "text":
+    network = networks.TorchNetwork(model, known.pool, device, CALLS[known.reads] if known.joint else "")
+    space = Space(known.name, known.revision, width_of(model, known.joint))
+    return wrapped(hub, known, space, network, model.config)
+
+
+def wrapped(hub: Hub, known: Known, space: Space, network: networks.Network, config: Any) -> Encoder:
+    """A network with what prepares its inputs, as the encoder of its kind. ``config``: the network's own."""
+    checkpoint = known.checkpoint
+    family, folder = checkpoint.family, checkpoint.folder
+    if known.reads == "text":
         tokenizer = _tool("AutoTokenizer", folder)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.padding_side = "right"
-        longest = min(hub.longest, positions(model.config), tokenizer.model_max_length)
-        if hub.prefix:
-            space = Space(space.name, f"{space.revision}-{abs(stable(hub.prefix)):x}", space.dim)
-        return networks.HubText(space, network, tokenizer, longest, hub.prefix)
-    if reads == "frames":
-        look = look_of(folder, config)
+        longest = min(longest_of(hub, folder), positions(config), tokenizer.model_max_length)
+        padding = "max_length" if family.pad else True
+
+        def tokens(texts: list[str]) -> Mapping[str, Any]:
+            made = tokenizer(texts, padding=padding, truncation=True, max_length=longest, return_tensors="np")
+            return dict(made)
+
+        return networks.HubText(space, network, tokens, *known.prompts)
+    if known.reads == "frames":
+        look = look_of(folder, checkpoint.config)
         if family.moving:
-            return networks.HubClips(space, network, look, int(config.get("num_frames", 16)))
+            return networks.HubClips(space, network, look, int(checkpoint.config.get("num_frames", 16)))
         return networks.HubFrames(space, network, look)
     extractor = _tool("AutoFeatureExtractor", folder)
-    seconds = networks.WINDOW.get(str(config["model_type"]), 20.0)
+    seconds = networks.WINDOW.get(str(checkpoint.config["model_type"]), 20.0)
     return networks.HubSound(space, network, extractor, int(extractor.sampling_rate), seconds, 1600)
 
 
+def longest_of(hub: Hub, folder: Path) -> int:
+    """Tokens of a text: as the name says, else as it was trained (``sentence_bert_config.json``), else 512."""
+    if hub.longest:
+        return hub.longest
+    if (folder / "sentence_bert_config.json").exists():
+        told = read_json(folder, "sentence_bert_config.json").get("max_seq_length")
+        return told if isinstance(told, int) and told > 0 else LONGEST
+    return LONGEST
+
+
 def open_model(checkpoint: Checkpoint, device: str) -> tuple[Any, str]:
+    """As ``_opened``; both sides of a joint network are one copy in memory."""
+    return _opened(checkpoint.folder, str(checkpoint.config["model_type"]), checkpoint.digest, device)
+
+
+@lru_cache(maxsize=8)
+def _opened(folder: Path, kind: str, digest: str, device: str) -> tuple[Any, str]:
     """The network in float32, ready to answer, and where it is. Raises ``hub.refused`` for damaged weights and for a
     checkpoint that lacks some: those would be random."""
     import torch
@@ -121,11 +118,11 @@ def open_model(checkpoint: Checkpoint, device: str) -> tuple[Any, str]:
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    family = checkpoint.family
+    family = FAMILIES[kind]
     bare = {"add_pooling_layer": False} if family.bare else {}
     try:
         model, report = getattr(transformers, family.cls).from_pretrained(
-            checkpoint.folder,
+            folder,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
@@ -136,12 +133,12 @@ def open_model(checkpoint: Checkpoint, device: str) -> tuple[Any, str]:
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
         said = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise refused(checkpoint.folder, f"the library says: {said}", f"加载库报告：{said}") from error
+        raise refused(folder, f"the library says: {said}", f"加载库报告：{said}") from error
     lacks = sorted(k for k in report["missing_keys"] if not any(part in k for part in MAY_LACK))
     if lacks or report.get("mismatched_keys"):
         said = f"{', '.join(lacks[:3])}" or "shapes"
         raise refused(
-            checkpoint.folder,
+            folder,
             f"its weights do not fill the network ({len(lacks)} missing: {said}).",
             f"权重不完整（缺少 {len(lacks)} 个：{said}）。",
         )
@@ -161,16 +158,6 @@ def _tool(cls: str, folder: Path) -> Any:
         raise refused(folder, f"its {cls} cannot be read: {said}", f"无法读取其 {cls}：{said}") from error
 
 
-def trained_pool(folder: Path, family: Family) -> str:
-    """As ``1_Pooling/config.json`` of Sentence Transformers says, where there is one; else as the family does."""
-    if family.pool != "mean" or not (folder / "1_Pooling" / "config.json").exists():
-        return family.pool
-    said = read_json(folder / "1_Pooling", "config.json")
-    if said.get("pooling_mode_cls_token"):
-        return "cls"
-    return "last" if said.get("pooling_mode_lasttoken") else "mean"
-
-
 def width_of(model: Any, joint: bool) -> int:
     config = model.config
     for name in ("projection_dim",) if joint else ():
@@ -188,12 +175,6 @@ def positions(config: Any) -> int:
     text = getattr(config, "text_config", config)
     most = int(getattr(text, "max_position_embeddings", 0) or 1 << 20)
     return most - 2 if str(getattr(text, "model_type", "")).endswith("roberta") else most
-
-
-def stable(text: str) -> int:
-    from zlib import crc32
-
-    return crc32(text.encode())
 
 
 def load_minilm(folder: Path) -> Encoder:

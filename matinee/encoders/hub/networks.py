@@ -8,84 +8,94 @@ Devlin et al. 2019 (BERT), Wang et al. 2022 (E5), Xiao et al. 2023 (BGE), Raffel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from matinee.encoders.hub.families import Family
 from matinee.encoders.hub.prepare import Look, at_rate, evenly, windows
 from matinee.types import Clip, Floats, Space
 
 BATCH = 16
 WINDOW = {"audio-spectrogram-transformer": 10.24, "whisper": 30.0, "clap": 10.0}  # seconds; of any other 20
+INPUTS = ("input_values", "input_features", "is_longer")  # what a sound network takes of its extractor's answer
 MOST_CHARACTERS = 20_000  # more than any of these networks reads
 
 
+class Network(Protocol):
+    """A loaded network, wherever it runs."""
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Floats:
+        """(n, dim) float32, not yet of unit length, of n prepared inputs."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Network:
-    """A loaded network on its device, and how its outputs become a vector."""
+class TorchNetwork:
+    """A network on its device, and how its outputs become a vector. ``call``: a method of the model instead of its
+    forward pass."""
 
     model: Any
-    family: Family
     pool: str
     device: str
+    call: str = ""
 
-    def run(self, inputs: dict[str, Any], call: str = "") -> Floats:
-        """(n, dim) float32, not yet of unit length. ``call``: a method of the model instead of its forward pass."""
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Floats:
         import torch
 
-        on_device = {k: v.to(self.device) for k, v in inputs.items()}
+        given = {k: torch.from_numpy(np.ascontiguousarray(v)).to(self.device) for k, v in inputs.items()}
         with torch.inference_mode():
-            out = getattr(self.model, call)(**on_device) if call else self.model(**on_device)
-            return np.asarray(self._one(out, on_device.get("attention_mask")).float().cpu().numpy(), np.float32)
+            out = getattr(self.model, self.call)(**given) if self.call else self.model(**given)
+            return np.asarray(pooled(out, self.pool, given.get("attention_mask")).float().cpu().numpy(), np.float32)
 
-    def _one(self, out: Any, mask: Any) -> Any:
-        if not hasattr(out, "keys"):
-            return out  # already a vector
-        if self.pool == "pooled":
-            return out["pooler_output"]
-        states = out["last_hidden_state"]
-        if self.pool == "cls":
-            return states[:, 0]
-        if mask is None or mask.shape[1] != states.shape[1]:  # sound and pictures: every position speaks
-            return states.mean(dim=1)
-        if self.pool == "last":
-            last = mask.sum(dim=1) - 1  # padded on the right
-            return states[range(len(states)), last]
-        weight = mask[..., None].to(states.dtype)
-        return (states * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+
+def pooled(out: Any, pool: str, mask: Any) -> Any:
+    """(n, dim) tensor of what a network gave."""
+    if not hasattr(out, "keys"):
+        return out  # already a vector
+    if pool == "pooled":
+        return out["pooler_output"]
+    states = out["last_hidden_state"]
+    if pool == "cls":
+        return states[:, 0]
+    if mask is None or mask.shape[1] != states.shape[1]:  # sound and pictures: every position speaks
+        return states.mean(dim=1)
+    weight = mask[..., None].to(states.dtype)
+    if pool == "last":  # padded on the right: where the mask ends
+        return (states * weight * (weight.cumsum(dim=1) == weight.sum(dim=1, keepdim=True))).sum(dim=1)
+    return (states * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
 
 @dataclass(frozen=True, slots=True)
 class HubText:
-    """Reads ``Clip.text``. ``prefix`` stands before every text, as E5 and BGE were trained ("query: ")."""
+    """Reads ``Clip.text``. ``prefix`` stands before every text and ``query`` before every query, as E5 and BGE were
+    trained. ``tokens``: texts to arrays of the network's inputs."""
 
     space: Space
     network: Network
-    tokenizer: Any
-    longest: int
+    tokens: Callable[[list[str]], Mapping[str, NDArray[Any]]]
     prefix: str = ""
+    query: str = ""
 
     def encode(self, clips: Sequence[Clip]) -> Floats:
         return self.encode_texts([clip.text for clip in clips])
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """(n, dim) float32 unit rows, NaN for a blank text."""
+        return self._encoded(texts, self.prefix)
+
+    def encode_queries(self, texts: Sequence[str]) -> Floats:
+        """The same for what is asked: comparable with ``encode``."""
+        return self._encoded(texts, self.query)
+
+    def _encoded(self, texts: Sequence[str], prefix: str) -> Floats:
         clean = [t[:MOST_CHARACTERS].encode("utf-8", "replace").decode("utf-8").strip() for t in texts]
         filled = sorted((i for i, t in enumerate(clean) if t), key=lambda i: len(clean[i]))
-        call = "get_text_features" if len(self.network.family.reads) > 1 else ""
 
         def run(part: list[int]) -> Floats:
-            tokens = self.tokenizer(
-                [self.prefix + clean[i] for i in part],
-                padding="max_length" if self.network.family.pad else True,
-                truncation=True,
-                max_length=self.longest,
-                return_tensors="pt",
-            )
-            return self.network.run(dict(tokens), call)
+            return self.network.run(self.tokens([prefix + clean[i] for i in part]))
 
         return batched(run, filled, len(texts), self.space.dim)
 
@@ -100,15 +110,11 @@ class HubFrames:
 
     def encode(self, clips: Sequence[Clip]) -> Floats:
         """(n, dim) float32 unit rows, NaN where there is no frame."""
-        import torch
-
         owner = [i for i, c in enumerate(clips) for _ in (c.frames if c.frames is not None else ())]
         frames = [f for c in clips if c.frames is not None for f in c.frames]
-        call = "get_image_features" if len(self.network.family.reads) > 1 else ""
 
         def run(part: list[int]) -> Floats:
-            pixels = np.stack([self.look(frames[i]) for i in part])
-            return self.network.run({"pixel_values": torch.from_numpy(pixels)}, call)
+            return self.network.run({"pixel_values": np.stack([self.look(frames[i]) for i in part])})
 
         return gathered(batched(run, range(len(frames)), len(frames), self.space.dim), owner, len(clips))
 
@@ -124,8 +130,6 @@ class HubClips:
 
     def encode(self, clips: Sequence[Clip]) -> Floats:
         """(n, dim) float32 unit rows, NaN where there is no frame."""
-        import torch
-
         filled = [i for i, c in enumerate(clips) if c.frames is not None and len(c.frames)]
 
         def run(part: list[int]) -> Floats:
@@ -134,7 +138,7 @@ class HubClips:
                 frames = clips[i].frames
                 assert frames is not None  # noqa: S101  (filled holds none such)
                 rows.append(np.stack([self.look(frames[k]) for k in evenly(len(frames), self.count)]))
-            return self.network.run({"pixel_values": torch.from_numpy(np.stack(rows))})
+            return self.network.run({"pixel_values": np.stack(rows)})
 
         return batched(run, filled, len(clips), self.space.dim, 4)
 
@@ -159,15 +163,17 @@ class HubSound:
             for window in windows(clip.sound, self.seconds) if clip.sound is not None and len(clip.sound) else ():
                 owner.append(i)
                 cut.append(at_rate(np.pad(window, (0, max(0, self.shortest - len(window)))), self.rate))
-        call = "get_audio_features" if len(self.network.family.reads) > 1 else ""
+        out = np.full((len(cut), self.space.dim), np.nan, np.float32)
+        for length in sorted({len(window) for window in cut}):  # windows of one length go together, whosever they are
+            alike = [i for i, window in enumerate(cut) if len(window) == length]
 
-        def run(part: list[int]) -> Floats:
-            made = self.extractor(cut[part[0]], sampling_rate=self.rate, return_tensors="pt")
-            inputs = {k: v for k, v in made.items() if k in ("input_values", "input_features", "is_longer")}
-            return self.network.run(inputs, call)
+            def run(part: list[int], alike: list[int] = alike) -> Floats:
+                sounds = [cut[alike[i]] for i in part]
+                made = self.extractor(sounds, sampling_rate=self.rate, return_tensors="np")
+                return self.network.run({k: np.asarray(v) for k, v in made.items() if k in INPUTS})
 
-        rows = batched(run, range(len(cut)), len(cut), self.space.dim, 1)  # lengths differ: one window at a time
-        return gathered(rows, owner, len(clips))
+            out[alike] = batched(run, range(len(alike)), len(alike), self.space.dim, 4)
+        return gathered(out, owner, len(clips))
 
 
 Run = Callable[[list[int]], Floats]
