@@ -111,12 +111,13 @@ def _vectors_beside(root: Path) -> list[Path]:
 
 def take_known(run: Run, data: Sequence[Dataset]) -> dict[Path, Item]:
     """Puts the items of data sets with their text vectors. Returns those that have a picture, by it."""
-    from matinee.data.datasets.pictures import pictures_of
+    from matinee.data.datasets.pictures import pictures_beyond, pictures_of
 
     pictured: dict[Path, Item] = {}
     for one in data:
-        pictures = pictures_of(one)
-        known = [_without(item) if row in pictures else item for row, item in one.catalogue.items()] + [*one.beyond]
+        pictures, others = pictures_of(one), pictures_beyond(one)
+        known = [_without(item) if row in pictures else item for row, item in one.catalogue.items()]
+        known += [_without(item) if at in others else item for at, item in enumerate(one.beyond)]
         total = len(known)
         for done in range(0, total, 1000):
             batch = [_over(run, item) for item in known[done : done + 1000]]
@@ -130,6 +131,7 @@ def take_known(run: Run, data: Sequence[Dataset]) -> dict[Path, Item]:
         for row, file in pictures.items():
             item = one.catalogue.get(row) or run.store.item(one.items[row]) or Item(id=one.items[row])
             pictured[file.absolute()] = _without(item)
+        pictured |= {file.absolute(): _without(one.beyond[at]) for at, file in others.items()}
     return pictured
 
 
