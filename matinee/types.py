@@ -26,6 +26,7 @@ EventKind = Literal[
     "comment", "search", "skip", "hide", "rating",
 ]  # fmt: skip
 EVENT_KINDS: tuple[str, ...] = get_args(EventKind)  # a kind's position here is its code in arrays: append only
+INTEREST = "interest:"  # how the text of a hide begins that means an interest and no item
 
 MODALITIES = ("text", "frames", "clips", "sound")  # what an encoder reads; clips are moving pictures read as one
 
@@ -55,8 +56,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Something a user did. ``id`` is given by the client, so delivering it twice changes nothing.
 
-    ``value``: seconds watched or the watched fraction (play, finish), stars (rating). ``text``: a comment or a query.
-    ``slate``: the recommendation that caused it. ``item`` is None only for a search.
+    ``value``: seconds watched or the watched fraction (play, finish), stars (rating), the place in the slate counted
+    from 1 (impression). ``text``: a comment, a query, or where a play was left (``at 61.5``, seconds). ``slate``: the
+    recommendation that caused it. ``item`` is None only for a search, and for the hide of an interest.
     """
 
     id: str

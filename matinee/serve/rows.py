@@ -15,6 +15,7 @@ from matinee.pipeline.sources import New, Popular
 from matinee.serve import find, forms, words
 from matinee.serve.answers import Answers
 from matinee.serve.assemble import State
+from matinee.serve.muted import muted
 from matinee.serve.service import Ask, Service
 from matinee.types import Candidates, Floats, History, Limits, Query, Reason, Slate
 
@@ -29,7 +30,10 @@ def rows_of(service: Service, user: str, n: int, collection: str, lang: Language
     answers = Answers(state.catalogue, lang)
     rows: list[forms.Row] = []
     used: set[int] = set()
+    away = muted(service.store, user)
     for row, made, cause, category in _slates(state, query, used):
+        if category is not None and f"category:{category}" in away:
+            continue
         slate = service.still_there(made, state)
         if len(slate.items) < min(LEAST, n) and row != "for_you":
             continue

@@ -25,6 +25,7 @@ from matinee.serve.chances import Chances
 from matinee.serve.forms import Ask as Ask
 from matinee.serve.intake import Batch
 from matinee.serve.metrics import Metrics
+from matinee.serve.muted import muted, quieted
 from matinee.serve.reading import Reader
 from matinee.settings import Library
 from matinee.types import EVENT_KINDS, Controls, Floats, History, Ints, Item, Limits, Query, Slate, Space
@@ -157,7 +158,8 @@ class Service:
         controls = Controls(
             diversity=ask.diversity, novelty=ask.novelty, exploration=ask.exploration, boost=ask.boost, seed=ask.seed
         )  # fmt: skip
-        return Query(now, n, user, history, ask.scenario, limits, controls)
+        query = Query(now, n, user, history, ask.scenario, limits, controls)
+        return quieted(query, state.catalogue, muted(self.store, user))
 
     def history(self, user: str | None) -> tuple[History, float]:
         """What the user did, and now. The last ``serving.history`` events that say something count for the taste; older

@@ -17,7 +17,7 @@ from matinee.store.connection import Database
 from matinee.store.items import place_for, rows_of
 from matinee.store.sums import sum_of
 from matinee.store.trouble import saying, usable_text
-from matinee.types import Event, EventKind, Ints
+from matinee.types import INTEREST, Event, EventKind, Ints
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
 CODES = {kind: code for code, kind in enumerate(KINDS)}
@@ -43,7 +43,8 @@ def fault_of(event: Event) -> str | None:
         return "event.bad_time"
     if event.value is not None and not math.isfinite(event.value):
         return "event.bad_value"
-    return "event.no_item" if event.item is None and event.kind != "search" else None
+    of_interest = event.kind == "hide" and (event.text or "").startswith(INTEREST)
+    return "event.no_item" if event.item is None and event.kind != "search" and not of_interest else None
 
 
 @dataclass(frozen=True, slots=True)
