@@ -19,7 +19,7 @@ from litestar.response import Stream
 
 from matinee import __version__
 from matinee.errors import Language, MatineeError
-from matinee.serve import asking, bulk, console, forms, intake, interests, static, within, words
+from matinee.serve import asking, bulk, console, forms, intake, interests, listing, static, within, words
 from matinee.serve.answers import Answers
 from matinee.serve.describe import EventsOperation, ItemOperation, make_true
 from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
@@ -250,7 +250,7 @@ HANDLERS: Sequence[Any] = (
 
 def application(service: Service) -> Litestar:
     """The ASGI application over one service."""
-    more = (*bulk.HANDLERS, *within.HANDLERS, *console.HANDLERS, *interests.HANDLERS)
+    more = (*bulk.HANDLERS, *within.HANDLERS, *console.HANDLERS, *interests.HANDLERS, *listing.HANDLERS)
     api = Router("/api/v1", route_handlers=[*HANDLERS, *more])
     plain = JsonRenderPlugin(path=["/", "/openapi.json"])
     about = OpenAPIConfig(title="Matinee", version=__version__, path="/schema", render_plugins=[plain])
