@@ -75,10 +75,53 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seconds: float = 10.0
 
 
+class Strength(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much an event says of a taste, from -1 to 1, by kind; ``matinee.data.strength.StrengthTable`` explains each
+    number and how ``value`` moves it."""
+
+    impression: float = 0.0
+    play: float = 1.0
+    play_unknown: float = 0.5
+    half_seconds: float = 60.0
+    skip_share: float = 0.0
+    skip_seconds: float = 0.0
+    finish_share: float = 1.0
+    finish: float = 1.0
+    like: float = 1.0
+    dislike: float = -1.0
+    save: float = 0.9
+    share: float = 1.0
+    comment: float = 0.5
+    search: float = 0.0
+    skip: float = -0.3
+    hide: float = -1.0
+    rating_zero: float = 2.5
+    rating_span: float = 2.5
+
+    def __post_init__(self) -> None:
+        strengths = (self.impression, self.play, self.play_unknown, self.finish, self.like, self.dislike, self.save,
+            self.share, self.comment, self.search, self.skip, self.hide)  # fmt: skip
+        if not all(-1 <= one <= 1 for one in strengths):
+            raise ValueError("a strength lies between -1 and 1")
+        if not (self.half_seconds > 0 and self.rating_span > 0 and self.skip_seconds >= 0):
+            raise ValueError("half_seconds and rating_span are above 0, skip_seconds is not below")
+        if not 0 <= self.skip_share < self.finish_share <= 1:
+            raise ValueError("skip_share is at least 0 and below finish_share, which is at most 1")
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of an event for an item or of a user that is not known. "keep": an item's event waits until the item
+    is put and counts from then on; a user is made."""
+
+    unknown_items: Literal["refuse", "keep"] = "refuse"
+    unknown_users: Literal["refuse", "keep"] = "keep"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of ``matinee.toml``; every key has a default, so an empty file is a valid one. ``encoders``: names of
     ``matinee.encoders.table``, or checkpoints, "hub:FOLDER" or "hub:OWNER/NAME"; the first of a kind speaks for it.
-    ``precision``: "int8" runs them quantised where that was checked to change next to nothing."""
+    ``precision``: "int8" runs them quantised where that was checked to change next to nothing. ``store``:
+    "postgresql://..." where the state is not in the library's own file."""
 
     name: str = ""
     encoders: tuple[str, ...] = ("text", "frames", "sound")
@@ -88,6 +131,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fusion: Fusing = Fusing()
     serving: Serving = Serving()
     access: Access = Access()
+    strength: Strength = Strength()
+    feedback: Feedback = Feedback()
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +146,11 @@ class Library:
     @property
     def database(self) -> Path:
         return self.path / "matinee.db"
+
+    @property
+    def target(self) -> str:
+        """What ``open_store`` takes: ``MATINEE_STORE``, else ``store`` of the settings, else the library's file."""
+        return os.environ.get("MATINEE_STORE") or self.settings.store or str(self.database)
 
     @property
     def covers(self) -> Path:
@@ -159,6 +210,7 @@ def cache_folder() -> Path:
 TEMPLATE = """\
 # Settings of this Matinee library. Every key is optional; what stands here behind "#" is the default.
 # name = ""
+# store = ""          # "postgresql://user@host/database" where the state is not in matinee.db
 # encoders = ["text", "frames", "sound"]   # or checkpoints: "hub:intfloat/multilingual-e5-small", "hub:/models/clip"
 # precision = "float"  # "int8": quantised encoders, used only where they were checked to answer alike and faster
 
@@ -188,4 +240,28 @@ TEMPLATE = """\
 # running = 8         # requests worked on at a time
 # waiting = 64        # and in line; more are refused with 503
 # seconds = 10.0      # the longest a request may take
+
+# [strength]          # what an event says of a taste, from -1 to 1
+# play = 1.0          # times the share that was watched
+# play_unknown = 0.5  # a play that does not say how much was watched
+# half_seconds = 60.0 # seconds watched that count half, where the share is not known
+# skip_share = 0.0    # a play of less than this share counts as a skip,
+# skip_seconds = 0.0  # and one of fewer seconds
+# finish_share = 1.0  # a play of this share or more counts as a finish
+# finish = 1.0
+# like = 1.0
+# save = 0.9
+# share = 1.0
+# comment = 0.5
+# skip = -0.3
+# dislike = -1.0
+# hide = -1.0
+# impression = 0.0
+# search = 0.0
+# rating_zero = 2.5   # stars that say nothing; (stars - zero) / span
+# rating_span = 2.5
+
+# [feedback]
+# unknown_items = "refuse"   # or "keep": such events wait until the item is put
+# unknown_users = "keep"     # or "refuse": only users that ingest or the API made
 """

@@ -29,13 +29,14 @@ HERE = Path()
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Library, Store]]:
-    """The library at a folder and its store, closed at the end. Raises ``library.missing``."""
+def opened(path: Path, target: str = "", *, read_only: bool = False) -> Iterator[tuple[Library, Store]]:
+    """The library at a folder and its store (``target``, else what the library names), closed at the end. Raises
+    ``library.missing``."""
     from matinee.settings import Library
     from matinee.store import open_store
 
     library = Library.open(path)
-    store = open_store(library.database)
+    store = open_store(target or library.target, read_only=read_only)
     try:
         yield library, store
     finally:

@@ -58,10 +58,28 @@ def add_to(app: typer.Typer) -> None:
     )(demo)
 
 
-def serve(host: Host = "127.0.0.1", port: Port = 8420, at: At = HERE) -> None:
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8420,
+    at: At = HERE,
+    store_at: Annotated[
+        str,
+        typer.Option(
+            "--store",
+            metavar="URL",
+            help=t("postgresql://... instead of the library's file.", "用 postgresql://... 代替库中的数据库文件。"),
+        ),
+    ] = "",
+    read_only: Annotated[
+        bool,
+        typer.Option(
+            "--read-only", help=t("Write nothing; beside a server that does.", "不写入任何内容；可与另一个服务并存。")
+        ),
+    ] = False,
+) -> None:
     from matinee.serve.run import serve as listen
 
-    with opened(at) as (library, store):
+    with opened(at, store_at, read_only=read_only) as (library, store):
         listen(library, store, host, port, lambda en, zh: note(t(en, zh)))
     note(t("Stopped.", "已停止。"))
 

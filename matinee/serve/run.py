@@ -17,6 +17,7 @@ from matinee.serve.edge import Edge, is_loopback
 from matinee.serve.keys import SHORTEST, Keys, Role, digest
 from matinee.serve.pressure import Gate, Rates
 from matinee.settings import Access, Library
+from matinee.store import serving
 
 KEY, HOSTS = "MATINEE_KEY", "MATINEE_HOSTS"
 MAKE_ONE = f"export {KEY}=$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
@@ -108,11 +109,12 @@ def serve(
 ) -> None:  # fmt: skip
     """Serves until SIGINT or SIGTERM; returns then, with the requests under way answered.
 
-    The address is said once the socket listens. Raises ``serve.*`` errors before that.
+    The address is said once the socket listens. Raises ``serve.*`` errors before that, and ``store.served`` while
+    another server writes to this store.
     """
     limits = library.settings.access
     keys, bound = keys_for(host, limits), bind(host, port)
-    with bound:
+    with bound, serving(store):
         import uvicorn
         from threadpoolctl import threadpool_limits
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -27,6 +28,7 @@ from matinee.store.check import inside
 from matinee.store.connection import connect
 from matinee.store.erase import erase_rows, erased_since, scrub
 from matinee.store.migrations import STEPS, check_version, migrate
+from matinee.store.place import running
 from matinee.store.sqlite import SQLiteStore
 from matinee.store.trouble import told
 
@@ -88,6 +90,7 @@ def backup(folder: Path, target: Path) -> Backup:
             f"{target} 已存在。请为每次备份指定新的文件夹。",
         )
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _sweep(target.parent)
     try:
         part.mkdir(parents=True)
         manifest = _fill(folder, part)
@@ -170,6 +173,8 @@ def restore(source: Path, folder: Path) -> Backup:
     """
     found = read(source)
     folder.mkdir(parents=True, exist_ok=True)
+    for place in {folder, *((folder / name).parent for name in found.manifest.files)}:
+        _sweep(place)
     for name in found.manifest.files:
         if name != DATABASE:
             _place(source / name, folder / name)
@@ -212,6 +217,14 @@ def _place(source: Path, target: Path) -> None:
     _sync(part)
     part.replace(target)
     _sync(target.parent)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what a killed backup or restore left there."""
+    for left in folder.glob(".*.part"):
+        owner = re.search(r"\.(\d+)\.part$", left.name)
+        if owner and not running(int(owner[1])):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -14,6 +14,7 @@ from matinee.store import events, items, people, releases, vectors
 from matinee.store.connection import Database, Mode, check_sqlite, connect, create_file
 from matinee.store.erase import erase_user, resume
 from matinee.store.migrations import STEPS, check_version, migrate
+from matinee.store.place import require_local
 from matinee.store.trouble import saying, told
 from matinee.types import Bools, Event, EventKind, Floats, Ints, Item, Space
 
@@ -24,9 +25,9 @@ class SQLiteStore:
 
     __slots__ = ("database", "path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = Path(path)
-        self.database = open_database(self.path)
+        self.database = open_for_reading(self.path) if read_only else open_database(self.path)
 
     def together(self) -> AbstractContextManager[None]:
         return self.database.together()
@@ -140,12 +141,13 @@ class SQLiteStore:
 def open_database(path: Path) -> Database:
     """The file, made or migrated first. On a disk that cannot be written, an up-to-date store opens for reading."""
     check_sqlite()
+    require_local(path)
     with told(path):
         try:
             if not path.exists():
                 create_file(path)
             if not os.access(path, os.W_OK):
-                return _open_for_reading(path)
+                return open_for_reading(path)
             # Looked at before anything is changed: the file may be another program's, or a newer Matinee's.
             with closing(connect(path, reader=True)) as connection:
                 check_version(connection, path, len(STEPS))
@@ -158,11 +160,15 @@ def open_database(path: Path) -> Database:
             raise saying(sqlite3.SQLITE_CANTOPEN, path, error.strerror or str(error)) from error
 
 
-def _open_for_reading(path: Path) -> Database:
+def open_for_reading(path: Path) -> Database:
+    """An up-to-date file that is never written to, whether because the disk says so or the caller."""
     log = path.with_name(path.name + "-wal")
-    still = os.statvfs(path).f_flag & os.ST_RDONLY and not (log.exists() and log.stat().st_size)
-    mode: Mode = "immutable" if still else "ro"
-    with closing(connect(path, mode)) as connection:
-        if check_version(connection, path, len(STEPS)) < len(STEPS):
-            raise saying(sqlite3.SQLITE_READONLY, path, "its schema is older and must be brought up to date first")
-    return Database(path, mode)
+    with told(path):
+        if not path.is_file():
+            raise saying(sqlite3.SQLITE_CANTOPEN, path, "there is no such file")
+        still = os.statvfs(path).f_flag & os.ST_RDONLY and not (log.exists() and log.stat().st_size)
+        mode: Mode = "immutable" if still else "ro"
+        with closing(connect(path, mode)) as connection:
+            if check_version(connection, path, len(STEPS)) < len(STEPS):
+                raise saying(sqlite3.SQLITE_READONLY, path, "its schema is older and must be brought up to date first")
+        return Database(path, mode)

@@ -90,10 +90,10 @@ def told() -> Iterator[None]:
 class Server:
     """``write()`` and ``read()`` lend a connection; ``url`` is what ``psycopg.connect`` takes."""
 
-    __slots__ = ("_closed", "_idle", "_lock", "_mine", "url")
+    __slots__ = ("_closed", "_idle", "_lock", "_mine", "read_only", "url")
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self.url, self.read_only = url, read_only
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._closed = False
@@ -107,7 +107,7 @@ class Server:
                 if self._closed:
                     raise closed()
                 lent = self._idle.pop() if self._idle else None
-            connection = lent or connect(self.url)
+            connection = lent or connect(self.url, self.read_only)
             try:
                 yield connection
             finally:
@@ -172,13 +172,15 @@ class Server:
             connection.close()
 
 
-def connect(url: str) -> Connection:
+def connect(url: str, read_only: bool = False) -> Connection:
     connection = psycopg.connect(url, autocommit=True, connect_timeout=LOCK_SECONDS, application_name="matinee")
     try:
         connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{LOCK_SECONDS}s",))
         connection.execute("SET synchronous_commit = on")
         connection.execute("SET search_path = matinee")
         connection.execute("SET client_encoding = 'UTF8'")
+        if read_only:
+            connection.execute("SET default_transaction_read_only = on")
         connection.prepare_threshold = 2
     except BaseException:
         connection.close()

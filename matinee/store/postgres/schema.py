@@ -66,7 +66,6 @@ def migrate(c: Connection) -> None:
         logger.warning("this PostgreSQL server runs with fsync=off: a power cut may lose what was acknowledged")
     with c.transaction():
         c.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))  # servers that start together take turns
-        c.execute("CREATE SCHEMA IF NOT EXISTS matinee")
         version = 0
         if (c.execute("SELECT to_regclass('matinee.state')").fetchone() or (None,))[0] is not None:
             version = (c.execute("SELECT version FROM state").fetchone() or (0,))[0]
@@ -79,6 +78,8 @@ def migrate(c: Connection) -> None:
                 "请用 `pip install -U matinee` 更新。该存储未被改动。",
                 exit_code=1,
             )
+        if version == 0:
+            c.execute("CREATE SCHEMA IF NOT EXISTS matinee")
         for step in STEPS[version:]:
             for statement in step:
                 c.execute(statement)

@@ -22,14 +22,16 @@ class PostgresStore:
 
     __slots__ = ("server",)
 
-    def __init__(self, url: str) -> None:
-        self.server = Server(url)
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self.server = Server(url, read_only=read_only)
         try:
             with self.server.lend() as c:
-                migrate(c)
+                migrate(c)  # which writes nothing to a store that is up to date
         except BaseException:
             self.server.close()
             raise
+        if read_only:
+            return
         try:
             events.scrub(self.server)
         except MatineeError as error:  # a long reader elsewhere must not keep this store from opening
