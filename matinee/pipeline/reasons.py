@@ -12,31 +12,36 @@ import numpy as np
 from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.scorers import knows
-from matinee.types import Candidates, Doubles, Floats, History, Ints, Item, Query, Reason
+from matinee.protocols import Model
+from matinee.types import Candidates, Doubles, Floats, Ints, Item, Query, Reason
 
 KINDS = {"text": "reads", "frames": "looks", "sound": "sounds"}
+SPACES = {kind: space for space, kind in KINDS.items()}
 MOST = 3  # reasons an item carries
 LEAST = 0.05  # a smaller share of the score explains nothing
 TRIED = 10  # past items tried out in one request, the heaviest first; others are not named
 
 
-class Expert(Protocol):
-    @property
-    def name(self) -> str: ...
-    def score(self, query: Query, candidates: Candidates) -> Floats: ...
-    def explain(self, query: Query, items: Ints) -> Floats: ...
-
-
 class Weighted(Protocol):
-    """A scorer that is the weighted mean of experts, each brought to mean 0 and deviation 1 over the candidates."""
+    """A scorer that is the weighted mean of experts, each brought to mean 0 and deviation 1 over the candidates. It
+    keeps what it worked out for a query and its candidates until ``forget``."""
 
     @property
-    def models(self) -> Sequence[Expert]: ...
+    def models(self) -> Sequence[Model]: ...
     def parts(self, query: Query, candidates: Candidates) -> Floats:
         """(n, len(models)) what each expert adds to the score; NaN where it had no opinion."""
         ...
 
-    def score(self, query: Query, candidates: Candidates) -> Floats: ...
+    def terms(self, query: Query, candidates: Candidates, expert: int, picked: Ints) -> dict[str, Floats]:
+        """By space ("" for behaviour): (len(picked), len(history)) what each past event adds to the expert's score; no
+        columns where it can name no cause."""
+        ...
+
+    def score_without(self, query: Query, candidates: Candidates, items: Sequence[int]) -> Floats:
+        """(1 + len(items), n) scores by the whole history, then as if each past item had never been touched."""
+        ...
+
+    def forget(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,38 +60,59 @@ class FromExperts:
     name: str = "reasons"
 
     def explain(self, query: Query, pool: Candidates, picked: Ints) -> tuple[tuple[Reason, ...], ...]:
-        """At most ``TRIED`` + 1 more scorings of the pool."""
+        """One scoring of the pool for each of at most ``TRIED`` past items, all by one product an expert."""
         items = pool.items[picked]
         if not len(items):
             return ()
         if not knows(query):
             return tuple((self._start(int(row)),) for row in items)
+        try:
+            return self._explained(query, pool, picked)
+        finally:
+            self.scorer.forget()
+
+    def _explained(self, query: Query, pool: Candidates, picked: Ints) -> tuple[tuple[Reason, ...], ...]:
+        items = pool.items[picked]
         raised = np.maximum(np.nan_to_num(self.scorer.parts(query, pool)[picked]), 0).astype(np.float64)
         total = raised.sum(axis=1)
         found: list[list[Reason]] = [[] for _ in items]
-        for expert, part in zip(self.scorer.models, raised.T, strict=True):
+        for at, (expert, part) in enumerate(zip(self.scorer.models, raised.T, strict=True)):
             share = np.divide(part, total, out=np.zeros(len(items)), where=total > 0)
             if not share.any():
                 continue
-            for i, reasons in enumerate(self._of(expert, query, items, share)):
+            if expert.name.startswith("popular"):
+                for i, row in enumerate(items.tolist()):
+                    found[i] += [self._popular(row, float(share[i]))] if share[i] > 0 else []
+                continue
+            terms = self.scorer.terms(query, pool, at, picked)
+            for i, reasons in enumerate(_of(terms, query, share)):
                 found[i] += reasons
         proposed = [_merged(reasons) for reasons in found]
         true = self._tried(query, pool, picked, _heaviest_causes(proposed))
         kept = [[r for r in reasons if r.item is None or (i, r.item) in true] for i, reasons in enumerate(proposed)]
-        return tuple(tuple(r) or (self._start(int(i)),) for i, r in zip(items, kept, strict=True))
+        return tuple(
+            tuple(self._named(row, r) for r in reasons) or (self._start(row),)
+            for row, reasons in zip(items.tolist(), kept, strict=True)
+        )
 
     def _tried(
         self, query: Query, pool: Candidates, picked: Ints, causes: Sequence[int]
     ) -> set[tuple[int, int]]:  # fmt: skip
-        """The (position, past item) for which the item's score falls when all events of the past item are away."""
-        true: set[tuple[int, int]] = set()
-        before = self.scorer.score(query, pool)[picked] if causes else pool.score[picked]
-        for cause in causes:
-            rest = replace(query, history=without(query.history, cause))
-            score = self.scorer.score(rest, pool)[picked]
-            fell = np.isnan(score) | (score < before)
-            true |= {(int(i), cause) for i in np.flatnonzero(fell)}
-        return true
+        """The (position, past item) for which the item's score falls, by more than rounding, when all events of the
+        past item are away."""
+        if not causes:
+            return set()
+        score = self.scorer.score_without(query, pool, causes)[:, picked]
+        before, after = score[0], score[1:]
+        fell = np.isnan(after) | (after < before - 1e-6 * (1 + np.abs(before)))
+        return {(int(i), causes[k]) for k, i in zip(*np.nonzero(fell), strict=True)}
+
+    def _named(self, row: int, reason: Reason) -> Reason:
+        """The reason with what the two items have in common, where it goes by content."""
+        space = SPACES.get(reason.kind)
+        if space is None or reason.item is None:
+            return reason
+        return replace(reason, detail=self.shared(row, reason.item, space))
 
     def _start(self, row: int) -> Reason:
         """For an item that no expert has placed: it is watched by others, or it is new."""
@@ -96,25 +122,6 @@ class FromExperts:
 
     def _popular(self, row: int, weight: float) -> Reason:
         return Reason("popular", weight, None, "now" if self.popularity.is_recent(row) else "ever")
-
-    def _of(self, expert: Expert, query: Query, items: Ints, share: Doubles) -> list[list[Reason]]:
-        """The reasons of one expert by item; they weigh ``share`` (n,) together."""
-        if expert.name.startswith("popular"):
-            return [[self._popular(int(row), float(s))] if s > 0 else [] for row, s in zip(items, share, strict=True)]
-        by_space = getattr(expert, "by_space", None)
-        terms: dict[str, Floats] = by_space(query, items) if by_space else {"": expert.explain(query, items)}
-        terms = {space: np.maximum(term, 0) for space, term in terms.items() if term.shape[1]}
-        whole = sum((term.sum(axis=1) for term in terms.values()), np.zeros(len(items)))
-        # what was disliked can lift an item that is unlike it, but "like what you disliked" is no reason to give
-        liked = query.history.strength > 0
-        terms = {space: np.where(liked, term, 0) for space, term in terms.items()}
-        found: list[list[Reason]] = [[] for _ in items]
-        for space, term in terms.items():
-            for i, h, weight in _heaviest(term, whole, share):
-                cause = int(query.history.items[h])
-                detail = self.shared(int(items[i]), cause, space) if space else ""
-                found[i].append(Reason(KINDS.get(space, "because"), weight, cause, detail))
-        return found
 
     def shared(self, row: int, other: int, space: str) -> str:
         """What two items have in common in this space, named: labels, or tags and categories; "; " between."""
@@ -132,10 +139,18 @@ class FromExperts:
         return self.catalogue.items[row] if row < self.catalogue.size else None
 
 
-def without(history: History, item: int) -> History:
-    """The history as if this item had never been touched."""
-    keep = history.items != item
-    return History(history.items[keep], history.at[keep], history.strength[keep], history.kinds[keep])
+def _of(terms: dict[str, Floats], query: Query, share: Doubles) -> list[list[Reason]]:
+    """The reasons of one expert by item; they weigh ``share`` (n,) together."""
+    positive = {space: np.maximum(term, 0) for space, term in terms.items() if term.shape[1]}
+    whole = sum((term.sum(axis=1) for term in positive.values()), np.zeros(len(share)))
+    # what was disliked can lift an item that is unlike it, but "like what you disliked" is no reason to give
+    liked = query.history.strength > 0
+    found: list[list[Reason]] = [[] for _ in share]
+    for space, term in positive.items():
+        kind = KINDS.get(space, "because")
+        for i, h, weight in _heaviest(np.where(liked, term, 0), whole, share):
+            found[i].append(Reason(kind, weight, int(query.history.items[h])))
+    return found
 
 
 def _heaviest_causes(proposed: Sequence[Sequence[Reason]]) -> list[int]:
@@ -149,12 +164,10 @@ def _heaviest_causes(proposed: Sequence[Sequence[Reason]]) -> list[int]:
 def _heaviest(term: Floats, whole: Doubles, share: Doubles) -> list[tuple[int, int, float]]:
     """(item, event, weight) of the ``MOST`` heaviest terms of each item; ``share`` is what all of them weigh."""
     top = np.argsort(-term, axis=1, kind="stable")[:, :MOST]
-    return [
-        (i, int(h), float(share[i] * term[i, h] / whole[i]))
-        for i in range(len(term))
-        for h in top[i]
-        if term[i, h] > 0 and whole[i] > 0 and share[i] > 0
-    ]
+    heavy = np.take_along_axis(term, top, axis=1)
+    weight = np.divide(share, whole, out=np.zeros(len(share)), where=whole > 0)[:, None] * heavy
+    rows, columns = np.nonzero(weight > 0)
+    return list(zip(rows.tolist(), top[rows, columns].tolist(), weight[rows, columns].tolist(), strict=True))
 
 
 def _merged(reasons: Sequence[Reason]) -> list[Reason]:

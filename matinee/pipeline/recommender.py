@@ -93,8 +93,10 @@ def union(pools: Sequence[Candidates]) -> Candidates:
     items = np.concatenate([p.items for p in pools])
     score = np.concatenate([p.score for p in pools])
     source = np.repeat(np.arange(len(pools)), [len(p) for p in pools])
-    _, first = np.unique(items, return_index=True)
-    return Candidates(items, score, source).take(np.sort(first))
+    order = np.argsort(items, kind="stable")
+    first = np.ones(len(items), np.bool_)
+    first[1:] = items[order[1:]] != items[order[:-1]]
+    return Candidates(items, score, source).take(np.sort(order[first]))
 
 
 def checked_candidates(stage: str, pool: Candidates) -> Candidates:
@@ -106,7 +108,8 @@ def checked_candidates(stage: str, pool: Candidates) -> Candidates:
         raise broken(stage, "a score is infinite")
     if (pool.items < 0).any():
         raise broken(stage, "an item row is negative")
-    if len(np.unique(pool.items)) != len(pool.items):
+    ordered = np.sort(pool.items)
+    if (ordered[1:] == ordered[:-1]).any():
         raise broken(stage, "an item stands there twice")
     return pool
 

@@ -6,6 +6,7 @@ model is a source by itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,24 +16,15 @@ from matinee.pipeline.catalogue import Catalogue, Shelf
 from matinee.pipeline.filters import allowed, allowed_mask, first_allowed
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.selectors import top_of
+from matinee.pipeline.taste import Told
 from matinee.types import Candidates, Floats, History, Ints, Query
 
-RECALLED = 100  # events that the content profile looks back on
 POWER = 0.5  # how fast the past fades, as in the trained content model
+SPARE = 2  # an approximate look brings so many times more than is asked for, to be scored exactly
 
 
 def found(items: Ints, score: Floats) -> Candidates:
     return Candidates(items, score, np.zeros(len(items), np.int64))
-
-
-def weights(history: History) -> Floats:
-    """(n,) how much each past event counts for a taste: strength x (1 + rank)^-``POWER``, rank 0 being the newest that
-    says something; 0 beyond the last ``RECALLED``."""
-    says = history.strength != 0
-    rank = np.cumsum(says[::-1])[::-1] - 1
-    weight = history.strength * (1.0 + np.maximum(rank, 0)) ** -POWER
-    weight[(rank >= RECALLED) | ~says] = 0.0
-    return np.asarray(weight, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +39,44 @@ class Nearest:
     name: str = "nearest"
 
     def retrieve(self, query: Query, n: int) -> Candidates:
-        """O(size dim): one product of every shelf with its profile."""
+        """The best n of what is allowed: exactly, by one product of every shelf with its profile, O(size dim); of a
+        large shelf the lists nearest to the profile are looked through."""
+        profiles = self._profiles(query.history)
+        if n <= 0 or not profiles:
+            return found(np.empty(0, np.int64), np.empty(0, np.float32))
+        near = self._near(query, profiles, n)
+        if near is not None:
+            score = self._score(near, profiles)
+            return found(*top_of(near, score, n))
+        rows = allowed(self.catalogue, query)
         total, count = np.zeros(self.catalogue.size, np.float32), np.zeros(self.catalogue.size, np.float32)
-        for shelf, profile in self._profiles(query.history):
+        for shelf, profile in profiles:
             total[shelf.rows] += shelf.against(profile)
             count[shelf.rows] += 1
-        rows = allowed(self.catalogue, query)
         return found(*top_of(rows, _mean(total, count)[rows], n))
 
+    def _near(self, query: Query, profiles: list[tuple[Shelf, Floats]], n: int) -> Ints | None:
+        """Rows that may be among the best n, ascending; None where an exact look is the better one: all shelves are
+        small, or the request leaves too little for lists to be of use."""
+        if not any(shelf.large for shelf, _ in profiles):
+            return None
+        mask = allowed_mask(self.catalogue, query)
+        parts = []
+        for shelf, profile in profiles:
+            if shelf.large:
+                parts.append(shelf.lists.near(profile, SPARE * n, mask))
+            else:
+                here = shelf.rows[mask[shelf.rows]]
+                parts.append(top_of(here, shelf.against(profile, here), SPARE * n)[0])
+        rows = np.unique(np.concatenate(parts))
+        return rows.astype(np.int64) if len(rows) >= n else None
+
     def score(self, query: Query, candidates: Candidates) -> Floats:
-        items = candidates.items
+        return self._score(candidates.items, self._profiles(query.history))
+
+    def _score(self, items: Ints, profiles: list[tuple[Shelf, Floats]]) -> Floats:
         total, count = np.zeros(len(items), np.float32), np.zeros(len(items), np.float32)
-        for shelf, profile in self._profiles(query.history):
+        for shelf, profile in profiles:
             has = shelf.has(items)
             total[has] += shelf.against(profile, items[has])
             count += has
@@ -67,15 +85,21 @@ class Nearest:
     def _profiles(self, history: History) -> list[tuple[Shelf, Floats]]:
         """By shelf the history's weighted sum over its length and the spread: a product with a centred unit vector is
         the score."""
-        weight = weights(history)
-        told = np.flatnonzero(weight)
+        told = Told.of(history)
+        weight = told.weights(POWER)[0]
         profiles = []
         for shelf in self.catalogue.content():
-            total = weight[told] @ shelf.centred(history.items[told])
+            total = weight @ shelf.centred(told.items)
             length = float(np.linalg.norm(total))
             if length > 1e-6:
                 profiles.append((shelf, (total / (length * shelf.spread)).astype(np.float32)))
         return profiles
+
+    def table(self, query: Query, items: Ints) -> NearestTable:
+        told = Told.of(query.history)
+        past = tuple(shelf.centred(told.items) for shelf in self.catalogue.content())
+        here = tuple(shelf.centred(items) for shelf in self.catalogue.content())
+        return NearestTable(self.catalogue.content(), told, items, past, here, len(query.history))
 
     def explain(self, query: Query, items: Ints) -> Floats:
         """(len(items), len(history)): the terms of ``score``, summing to it."""
@@ -83,24 +107,52 @@ class Nearest:
 
     def by_space(self, query: Query, items: Ints) -> dict[str, Floats]:
         """The terms of ``explain`` by space: what an item owes to which past item's text, pictures or sound."""
-        history, weight = query.history, weights(query.history)
-        told = np.flatnonzero(weight)
-        found_: dict[str, Floats] = {}
-        count = np.zeros(len(items), np.float32)
-        for shelf in self.catalogue.content():
-            past = shelf.centred(history.items[told])
-            length = float(np.linalg.norm(weight[told] @ past))
-            if length <= 1e-6:
-                continue
-            terms = np.zeros((len(items), len(history)), np.float32)
-            terms[:, told] = shelf.centred(items) @ past.T * weight[told] / (length * shelf.spread)
-            found_[shelf.space.name] = terms
-            count += shelf.has(items)
-        return {space: np.asarray(terms / np.maximum(count, 1)[:, None], np.float32) for space, terms in found_.items()}
+        return self.table(query, items).terms(np.arange(len(items)))
 
     def arrays(self) -> dict[str, Floats]:
         """Nothing: it is made anew from the catalogue, never stored."""
         return {}
+
+
+@dataclass(frozen=True, slots=True)
+class NearestTable:
+    """By shelf the centred unit vectors of the past (m, dim) and of the candidates (n, dim)."""
+
+    shelves: tuple[Shelf, ...]
+    told: Told
+    items: Ints
+    past: tuple[Floats, ...]
+    here: tuple[Floats, ...]
+    history: int
+
+    def scores(self, without: Sequence[int] = ()) -> Floats:
+        """(1 + len(without), n) scores by the whole history, then without each named past item."""
+        weights = self.told.weights(POWER, 1.0, without)
+        total = np.zeros((len(weights), len(self.items)), np.float32)
+        count = np.zeros_like(total)
+        for shelf, past, here in zip(self.shelves, self.past, self.here, strict=True):
+            profiles = weights @ past
+            length = np.linalg.norm(profiles, axis=1)
+            speaks = length > 1e-6
+            profiles[speaks] /= length[speaks, None] * shelf.spread
+            profiles[~speaks] = 0
+            total += profiles @ here.T
+            count += speaks[:, None] & shelf.has(self.items)[None, :]
+        return np.divide(total, count, out=np.full(total.shape, np.nan, np.float32), where=count > 0)
+
+    def terms(self, picked: Ints) -> dict[str, Floats]:
+        weight = self.told.weights(POWER)[0]
+        found_: dict[str, Floats] = {}
+        count = np.zeros(len(picked), np.float32)
+        for shelf, past, here in zip(self.shelves, self.past, self.here, strict=True):
+            length = float(np.linalg.norm(weight @ past))
+            if length <= 1e-6:
+                continue
+            terms = np.zeros((len(picked), self.history), np.float32)
+            terms[:, self.told.at] = here[picked] @ past.T * weight / (length * shelf.spread)
+            found_[shelf.space.name] = terms
+            count += shelf.has(self.items[picked])
+        return {space: np.asarray(terms / np.maximum(count, 1)[:, None], np.float32) for space, terms in found_.items()}
 
 
 def _mean(total: Floats, count: Floats) -> Floats:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from matinee.errors import MatineeError
 from matinee.models.blend import Blend
-from matinee.models.content import ContentModel
 from matinee.pipeline import filters as f
 from matinee.pipeline.adjust import Adjusted
 from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.dpp import DPP
-from matinee.pipeline.experts import Grown
+from matinee.pipeline.experts import Grown, Same
 from matinee.pipeline.explore import Explorer
 from matinee.pipeline.onward import Again, Continue, Next, OnAir, OnwardFirst, OnwardReasons
 from matinee.pipeline.popularity import Popularity
@@ -29,6 +28,7 @@ from matinee.pipeline.sources import Everything, Nearest, New, Popular, Starter
 from matinee.protocols import Filter, Log, Model, Scorer, Selector, Source, Store
 from matinee.release import Release, load_release
 from matinee.serve.find import Words
+from matinee.serve.quick import Quick, QuickBlend
 from matinee.settings import Library, Serving
 
 log = logging.getLogger("matinee.serve")
@@ -53,6 +53,16 @@ class State:
     trends: Trends
     serving: Serving
     trained: Release | None = None
+    quick: Quick = Quick(())
+
+    @staticmethod
+    def of(catalogue: Catalogue, trends: Trends, serving: Serving, trained: Release | None) -> State:
+        return State(catalogue, trends, serving, trained, Quick.of(trained) if trained else Quick(()))
+
+    def with_release(self, trained: Release | None) -> State:
+        if trained is self.trained:
+            return self
+        return State.of(self.catalogue, self.trends, self.serving, trained)
 
     @property
     def release(self) -> str:
@@ -82,10 +92,9 @@ class State:
         """The experts and their weights: those of the release, or content and popularity, taste going first."""
         nearest = Nearest(self.catalogue)
         if self.trained is None:
-            return (nearest, Popular(self.catalogue, self.popularity)), (0.7, 0.3)
-        models = self.trained.models.items()
-        experts = tuple(Grown(m, nearest) if isinstance(m, ContentModel) else m for _, m in models)
-        return experts, tuple(float(self.trained.weights[name]) for name, _ in models)
+            return (nearest, Same(Popular(self.catalogue, self.popularity))), (0.7, 0.3)
+        weights = tuple(float(self.trained.weights[name]) for name in self.trained.models)
+        return self.quick.over(nearest), weights
 
     @cached_property
     def behaviour(self) -> tuple[Model, ...]:
@@ -99,11 +108,11 @@ class State:
     def over(self, catalogue: Catalogue) -> State:
         """The same release over a changed catalogue."""
         trends = {half: popularity.grown(catalogue.size) for half, popularity in self.trends.items()}
-        return State(catalogue, trends, self.serving, self.trained)
+        return replace(self, catalogue=catalogue, trends=trends)
 
     def recounted(self, log_: Log) -> State:
         """The same with newer counts."""
-        state = State(self.catalogue, counted(self.trends, log_, self.catalogue.size), self.serving, self.trained)
+        state = replace(self, trends=counted(self.trends, log_, self.catalogue.size))
         if "words" in self.__dict__:
             state.__dict__["words"] = self.words
         return state
@@ -125,7 +134,7 @@ def build(state: State, plan: Scenario, repeat: bool = False) -> Recommender:
     """The recommender of a row of the scenario table."""
     catalogue, serving, popularity = state.catalogue, state.serving, state.trends[plan.trend]
     experts, weights = state.experts
-    blend = Blend(experts, np.asarray(weights, np.float32))
+    blend = QuickBlend(Blend(experts, np.asarray(weights, np.float32)))
     starter = Starter(catalogue, popularity)
     goes_on: dict[str, Continue | Next] = {"continue": Continue(catalogue), "next": Next(catalogue)}
     onward = tuple(source for name, source in goes_on.items() if name in plan.sources)

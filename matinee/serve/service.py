@@ -79,7 +79,7 @@ class Service:
         log_ = store.log()
         trends = counted(no_trends(), log_, catalogue.size)
         self._busy = np.bincount(log_.users)  # events by user row
-        self.state = State(catalogue, trends, library.settings.serving, in_force(library, store, None))
+        self.state = State.of(catalogue, trends, library.settings.serving, in_force(library, store, None))
         self._refreshing.took = time.monotonic() - started
         self._refreshing.ended = self._refreshing.counted = time.monotonic()
 
@@ -117,7 +117,7 @@ class Service:
             with self._lock:
                 for change in book.changes:  # made by this server while the store was being read
                     fresh = change(fresh)
-                self.state = replace(self.state, trained=trained).over(fresh)
+                self.state = self.state.with_release(trained).over(fresh)
         except MatineeError as error:
             log.error("refresh: %s", error)  # the former state goes on serving
         finally:

@@ -66,6 +66,7 @@ from matinee.protocols import (
     Store,
     VectorIndex,
 )
+from matinee.serve.quick import QuickBlend
 from matinee.store.postgres.store import PostgresStore
 from matinee.store.sqlite import SQLiteStore
 from matinee.types import Floats, Ints
@@ -118,7 +119,7 @@ def index(rows: Ints, vectors: Floats) -> VectorIndex:
 
 
 def request_path(
-    c: Catalogue, p: Popularity, model: Model, blend: Blend
+    c: Catalogue, p: Popularity, model: Model, blend: QuickBlend
 ) -> tuple[list[Source], list[Filter], list[Scorer], list[Selector], list[Model], Reasoner]:
     nearest, popular, starter = sources.Nearest(c), sources.Popular(c, p), sources.Starter(c, p)
     return (

@@ -13,12 +13,14 @@ from matinee.models.blend import Blend
 from matinee.pipeline.catalogue import Catalogue, Shelf, of_items
 from matinee.pipeline.filters import Alive, Excluded, Hidden, InCategories, InCollection, Out, Seen
 from matinee.pipeline.popularity import Popularity
-from matinee.pipeline.reasons import FromExperts, without
+from matinee.pipeline.reasons import FromExperts
 from matinee.pipeline.recommender import Recommender, union
 from matinee.pipeline.scorers import ByHistory
 from matinee.pipeline.selectors import MMR, by_score
 from matinee.pipeline.sources import Everything, Nearest, New, Popular, Starter
+from matinee.pipeline.taste import without
 from matinee.protocols import Log
+from matinee.serve.quick import QuickBlend
 from matinee.types import Candidates, Controls, History, Item, Limits, Query, Space
 from tests.contracts.stages import KIND, NOW, unit
 
@@ -54,7 +56,7 @@ def made(seed: int) -> Recommender:
     popularity = Popularity(ever, ever * chance.random(N), NOW)
     nearest, popular = Nearest(catalogue), Popular(catalogue, popularity)
     starter = Starter(catalogue, popularity)
-    blend = Blend((nearest, popular), np.array([0.7, 0.3], np.float32))
+    blend = QuickBlend(Blend((nearest, popular), np.array([0.7, 0.3], np.float32)))
     return Recommender(
         (nearest, popular, starter, New(catalogue), Everything(catalogue)),
         (Alive(catalogue), Out(catalogue), Seen(), Hidden(), *limits(catalogue), Excluded()),
@@ -146,7 +148,7 @@ def test_without_the_named_cause_the_score_falls(seed: int, query: Query) -> Non
         for reason in reasons:
             if reason.item is None:
                 continue
-            rest = replace(query, history=without(query.history, reason.item))
+            rest = without(query, reason.item)
             after = recommender.scorer.warm.score(rest, pool)[at]  # type: ignore[attr-defined]
             assert np.isnan(after) or after < before[at]
 

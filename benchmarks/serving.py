@@ -1,0 +1,73 @@
+"""Time of a slate by stage: ``python -m benchmarks.serving [items] [dim] [--untrained] [--keep FOLDER]``.
+
+Prints p50 and p99 in milliseconds for histories of 0, 10 and 200 events, in one thread of one process, and beside them
+the floor: the time to read every vector once, which an exact search cannot undercut, and the memory of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.library import HISTORIES, USERS, fill
+from matinee.serve import asking
+from matinee.serve.service import Ask, Service
+from matinee.store import open_store
+
+
+def measure(service: Service, prefix: int, rounds: int) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {}
+    for k in range(rounds):
+        started = time.perf_counter()
+        told = asking.recommendations(service, f"{prefix}-{k % USERS}", 20, Ask(), "en")
+        made = time.perf_counter()
+        msgspec.json.encode(told)
+        ended = time.perf_counter()
+        whole = {**told.ms, "json": (ended - made) * 1000, "all": (ended - started) * 1000}
+        for stage, ms in whole.items():
+            times.setdefault(stage, []).append(ms)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("items", type=int, nargs="?", default=10_000)
+    parser.add_argument("dim", type=int, nargs="?", default=128)
+    parser.add_argument("--untrained", action="store_true")
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--keep", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1, "blas"):
+        library = fill(asked.keep or Path(folder), asked.items, asked.dim, trained=not asked.untrained)
+        store = open_store(library.database)
+        started = time.perf_counter()
+        service = Service(library, store)
+        asking.recommendations(service, "200-0", 20, Ask(), "en")
+        print(f"{asked.items} items x {asked.dim}, first slate after {time.perf_counter() - started:.2f} s")
+        vectors, probe = service.state.catalogue.shelves["text"].vectors, np.ones(asked.dim, np.float32)
+        print(f"floor, every vector read once: {min(_timed(lambda: vectors @ probe) for _ in range(20)):.2f} ms")
+        for prefix in HISTORIES:
+            measure(service, prefix, 20)
+            times = measure(service, prefix, asked.rounds)
+            told = "  ".join(f"{s} {np.percentile(v, 50):.2f}/{np.percentile(v, 99):.2f}" for s, v in times.items())
+            print(f"history {prefix:>3}: p50/p99 ms  {told}")
+        print(f"memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        store.close()
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) * 1000
+
+
+if __name__ == "__main__":
+    main()

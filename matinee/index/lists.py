@@ -1,0 +1,93 @@
+"""Approximate nearest neighbours in memory: vectors stand in lists around centres, and a query looks through the lists
+whose centres are nearest (inverted file, Sivic and Zisserman 2003, section 4).
+
+Plain NumPy: the lists lie one after the other, so a look reads whole stretches of memory. For 100,000 vectors and more;
+below that an exact look costs little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from matinee.types import Bools, Floats, Ints
+
+PROBES = 24  # lists that a query looks through at first
+SAMPLE = 40  # vectors for each centre that the centres are made of
+ROUNDS = 6
+BLOCK = 16_384  # vectors of one product while building
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """``centres`` (c, dim) unit rows; list k is ``vectors[starts[k]:starts[k + 1]]`` with the names ``rows`` beside.
+    ``late_rows`` and ``late``: what came after building; it is always looked through."""
+
+    centres: Floats
+    starts: Ints
+    rows: Ints
+    vectors: Floats
+    late_rows: Ints
+    late: Floats
+
+    @staticmethod
+    def build(rows: Ints, vectors: Floats, *, seed: int = 0) -> Lists:
+        """About the square root of n lists, by spherical k-means over a sample. O(n^1.5 dim)."""
+        n, dim = vectors.shape
+        count = max(1, int(np.sqrt(n)))
+        chance = np.random.default_rng(seed)
+        sample = vectors[np.sort(chance.choice(n, min(n, SAMPLE * count), replace=False))]
+        centres = sample[np.sort(chance.choice(len(sample), count, replace=False))].copy()
+        for _ in range(ROUNDS):
+            of = nearest(sample, centres)
+            sums = np.zeros_like(centres)
+            np.add.at(sums, of, sample)
+            empty = np.flatnonzero(np.bincount(of, minlength=count) == 0)
+            sums[empty] = sample[chance.integers(0, len(sample), len(empty))]
+            length = np.linalg.norm(sums, axis=1, keepdims=True)
+            centres = np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
+        of = nearest(vectors, centres)
+        order = np.argsort(of, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(of, minlength=count))]).astype(np.int64)
+        none = np.empty(0, np.int64), np.empty((0, dim), np.float32)
+        return Lists(centres, starts, rows[order], np.ascontiguousarray(vectors[order]), *none)
+
+    def with_row(self, row: int, vector: Floats) -> Lists:
+        """The same with one vector more, or a newer one of a row."""
+        others = self.late_rows != row
+        late = np.concatenate([self.late[others], vector[None]]).astype(np.float32)
+        return replace(self, late_rows=np.append(self.late_rows[others], row), late=late)
+
+    def near(self, query: Floats, k: int, allowed: Bools | None = None) -> Ints:
+        """About the k rows whose products with ``query`` (dim,) are highest, each once, in no order; only rows for
+        which ``allowed`` (size,) holds. Looks at ``PROBES`` lists, and at more while it has fewer than k. A row that
+        got another vector since building may come by its old one: score what comes."""
+        order = np.argsort(-(self.centres @ query))
+        found: list[Ints] = [self.late_rows if allowed is None else self.late_rows[allowed[self.late_rows]]]
+        products: list[Floats] = [self.late @ query if allowed is None else self.late[allowed[self.late_rows]] @ query]
+        have, start, probes = 0, 0, PROBES
+        while start < len(order) and have < k:
+            for one in order[start : start + probes]:
+                part = slice(self.starts[one], self.starts[one + 1])
+                rows, score = self.rows[part], self.vectors[part] @ query
+                if allowed is not None:
+                    keep = allowed[rows]
+                    rows, score = rows[keep], score[keep]
+                found.append(rows)
+                products.append(score)
+                have += len(rows)
+            start, probes = start + probes, 2 * probes
+        rows, score = np.concatenate(found), np.concatenate(products)
+        if len(rows) > k:
+            rows = rows[np.argpartition(-score, k - 1)[:k]]
+        return np.unique(rows)
+
+
+def nearest(vectors: Floats, centres: Floats) -> Ints:
+    """(n,) which centre each vector has the highest product with."""
+    of = np.empty(len(vectors), np.int64)
+    for start in range(0, len(vectors), BLOCK):
+        part = slice(start, start + BLOCK)
+        of[part] = np.argmax(vectors[part] @ centres.T, axis=1)
+    return of

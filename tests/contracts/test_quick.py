@@ -1,0 +1,139 @@
+"""The request path's forms of models say what the models say: item-to-item weights, the blend, its trials, lists."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from matinee.index.lists import Lists
+from matinee.models.blend import Blend
+from matinee.models.linear import ItemWeights, item_weights
+from matinee.models.popular import Popular
+from matinee.pipeline import neighbours
+from matinee.pipeline.experts import Same
+from matinee.pipeline.neighbours import Neighbours
+from matinee.pipeline.sources import Nearest
+from matinee.pipeline.taste import without
+from matinee.protocols import Model
+from matinee.serve.quick import QuickBlend
+from matinee.types import Candidates, History, Interactions, Query
+from tests.contracts import stages
+from tests.contracts.stages import NOW, unit
+
+N = 60
+
+
+def weights(seed: int, keep: int = 0) -> ItemWeights:
+    chance = np.random.default_rng(seed)
+    matrix = chance.standard_normal((N, N)).astype(np.float32)
+    np.fill_diagonal(matrix, 0)
+    return item_weights("item_knn", matrix, chance.random(N) < 0.9, 0.7, keep)
+
+
+def quick(model: ItemWeights) -> Neighbours:
+    return Neighbours(model.name, model.values, model.starts, model.columns, model.known, model.power, model.decay)
+
+
+def query(seed: int, n: int = 25) -> Query:
+    """Repeats, dislikes, glances that say nothing and rows that no model knows."""
+    chance = np.random.default_rng(seed)
+    strength = chance.choice([1.0, 0.5, -1.0, 0.0], n).astype(np.float32)
+    items = chance.integers(0, N + 5, n)
+    return Query(NOW, history=History(items, NOW - np.arange(n, 0, -1.0), strength, np.zeros(n, np.int64)))
+
+
+def pool(seed: int, n: int = 40) -> Candidates:
+    items = np.random.default_rng(seed).permutation(N + 5)[:n].astype(np.int64)
+    return Candidates(items, np.full(n, np.nan, np.float32), np.zeros(n, np.int64))
+
+
+@pytest.mark.parametrize("keep", [0, 12])
+@pytest.mark.parametrize("seed", range(8))
+def test_neighbours_are_the_item_weights(seed: int, keep: int) -> None:
+    model, asked, candidates = weights(seed, keep), query(seed), pool(seed)
+    fast = quick(model)
+    np.testing.assert_allclose(fast.score(asked, candidates), model.score(asked, candidates), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        fast.explain(asked, candidates.items), model.explain(asked, candidates.items), rtol=1e-4, atol=1e-5
+    )
+    table, causes = fast.table(asked, candidates.items), [int(i) for i in dict.fromkeys(asked.history.items[-6:])]
+    trials = table.scores(causes)
+    for k, cause in enumerate(causes, 1):
+        told = model.score(without(asked, cause), candidates)
+        np.testing.assert_allclose(trials[k], told, rtol=1e-4, atol=1e-5)
+    found, exact = fast.retrieve(asked, 10), model.retrieve(asked, 10)
+    if not keep:
+        assert found.items.tolist() == exact.items.tolist()
+    else:  # what no neighbour of the history reaches is not found, what is found is scored the same
+        known = dict(zip(exact.items.tolist(), exact.score.tolist(), strict=True))
+        assert all(known.get(i, s) == pytest.approx(s, rel=1e-4, abs=1e-5) for i, s in zip(found.items, found.score))  # noqa: B905
+        assert found.items.tolist()[:3] == exact.items.tolist()[:3]
+
+
+def test_a_large_matrix_is_retrieved_by_its_strongest_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, asked = weights(3), query(3)
+    monkeypatch.setattr(neighbours, "WHOLE", 10)
+    monkeypatch.setattr(neighbours, "NEAR", 30)
+    found, exact = quick(model).retrieve(asked, 10).items, model.retrieve(asked, 10).items
+    assert len(np.intersect1d(found, exact)) >= 5
+    assert len(set(found.tolist())) == 10
+
+
+def blend() -> Blend:
+    n = 24
+    chance = np.random.default_rng(5)
+    catalogue = stages.library()
+    users, items = chance.integers(0, 9, 200), chance.integers(0, 20, 200)
+    order = np.argsort(users, kind="stable")
+    data = Interactions(
+        users[order], items[order], NOW - chance.random(200) * 1e6, np.ones(200, np.float32), 9, n
+    )  # fmt: skip
+    matrix = chance.random((n, n)).astype(np.float32)
+    np.fill_diagonal(matrix, 0)
+    known = np.zeros(n, np.bool_)
+    known[:18] = True
+    model = item_weights("ease", matrix, known, 1.0)
+    experts: tuple[Model, ...] = (quick(model), Nearest(catalogue), Same(Popular().fit(data)))
+    return Blend(experts, np.array([0.5, 0.3, 0.2], np.float32))
+
+
+@pytest.mark.parametrize("rows", [(0, 3, 1, 9), (2, 7, 8, 11, 14, 0), (21,), (22, 1)])
+def test_the_quick_blend_and_its_trials_are_the_blend(rows: tuple[int, ...]) -> None:
+    slow, asked = blend(), Query(NOW, history=stages.history(*rows))
+    fast = QuickBlend(slow)
+    items = np.array([r for r in range(24) if r != 5], np.int64)
+    candidates = Candidates(items, np.full(len(items), np.nan, np.float32), np.zeros(len(items), np.int64))
+    np.testing.assert_allclose(fast.score(asked, candidates), slow.score(asked, candidates), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(fast.parts(asked, candidates), slow.parts(asked, candidates), rtol=1e-4, atol=1e-5)
+    trials = fast.score_without(asked, candidates, rows)
+    assert trials.shape == (1 + len(rows), len(items))
+    for k, cause in enumerate(rows, 1):
+        told = slow.score(without(asked, cause), candidates)
+        np.testing.assert_allclose(trials[k], told, rtol=1e-3, atol=1e-4)
+    fast.forget()
+    assert fast._memo.worked is None
+
+
+def clustered(n: int, dim: int = 16) -> np.ndarray:
+    chance = np.random.default_rng(0)
+    centres = chance.standard_normal((40, dim))
+    return unit(centres[chance.integers(0, 40, n)] + 0.6 * chance.standard_normal((n, dim)))
+
+
+def test_lists_find_what_an_exact_look_finds() -> None:
+    vectors, rows = clustered(20_000), np.arange(0, 40_000, 2, dtype=np.int64)
+    lists = Lists.build(rows, vectors)
+    assert sorted(lists.rows.tolist()) == rows.tolist()
+    queries = clustered(40)
+    recall = []
+    for asked in queries:
+        exact = rows[np.argsort(-(vectors @ asked))[:100]]
+        recall.append(len(np.intersect1d(lists.near(asked, 100), exact)) / 100)
+    assert np.mean(recall) > 0.95
+    allowed = np.zeros(40_000, np.bool_)
+    allowed[:60] = True
+    few = lists.near(queries[0], 100, allowed)
+    assert few.tolist() == list(range(0, 60, 2))  # a narrow limit is searched to the end
+    late = lists.with_row(1, queries[0]).with_row(1, queries[1])
+    assert 1 in late.near(queries[1], 5)
+    assert len(late.late_rows) == 1
