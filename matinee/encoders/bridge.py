@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee.encoders.labels import label_zh
-from matinee.encoders.text import TextEncoder
-from matinee.types import Floats, Space
+from matinee.encoders.text import TEXT_SPACE
+from matinee.protocols import Encoder
+from matinee.types import Clip, Floats, Space
 
 TOP = 10
 REVISION = "conse10-en-zh"
@@ -39,11 +40,19 @@ class Bridge:
         return out
 
 
-def bridge(modality: str, names: Sequence[str], text: TextEncoder) -> Bridge:
+def bridge_key(modality: str, text: str) -> str:
+    """The key of a bridge's space; ``text``: that of the text encoder it leads to."""
+    led = "" if text == TEXT_SPACE.key else f"-{text}"
+    return f"bridge.{modality}@{REVISION}{led}"
+
+
+def bridge(modality: str, names: Sequence[str], text: Encoder) -> Bridge:
     """``modality``: frames or sound; ``names``: the labels of its network. Costs one text encoding of every name."""
-    vectors = text.encode_texts(list(names)) + text.encode_texts([label_zh(name) for name in names])
+    vectors = text.encode([Clip(text=name) for name in names])
+    vectors += text.encode([Clip(text=label_zh(name)) for name in names])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Bridge(Space(f"bridge.{modality}", REVISION, text.space.dim), vectors)
+    name, _, revision = bridge_key(modality, text.space.key).partition("@")
+    return Bridge(Space(name, revision, text.space.dim), vectors)
 
 
 def top_labels(names: Sequence[str], probabilities: Floats, n: int = TOP) -> list[list[object]]:

@@ -1,4 +1,5 @@
-"""Every encoder, by name. Adding one is one file and one line here."""
+"""Every encoder, by name. Adding one is one file and one line here; a checkpoint of the hub needs none: it is named
+``hub:FOLDER`` or ``hub:OWNER/NAME`` (``matinee.encoders.hub.spec``)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """``key``: its space's; ``module`` has the function ``load``, given the folder of its checkpoint ``weights``,
-    or nothing where there is none; ``reads`` is a field of ``Clip``; ``names`` says that it is a ``Labeller``."""
+    or nothing where there is none; ``reads`` is a modality; ``names`` says that it is a ``Labeller``; ``joint``: it has
+    a side that reads words into the same space."""
 
     key: str
     module: str
@@ -25,6 +27,7 @@ class Entry:
     reads: str
     names: bool = False
     load: str = "load"
+    joint: bool = False
 
 
 ENCODERS: dict[str, Entry] = {
@@ -39,28 +42,58 @@ ENCODERS: dict[str, Entry] = {
 }
 
 
-@lru_cache(maxsize=16)
-def load_encoder(name: str) -> Encoder:
-    """The encoder, ready; later calls return the same one. Raises ``encoder.unknown`` or ``weights.missing``."""
-    from matinee.encoders import weights
+HUB = "hub:"
 
+
+def entry_of(name: str) -> Entry:
+    """What is known of an encoder without loading it. Raises ``encoder.unknown``, and for checkpoints of the hub what
+    ``matinee.encoders.hub.spec.identify`` raises."""
+    if name.startswith(HUB):
+        from matinee.encoders.hub.spec import identify, parse
+
+        known = identify(parse(name))
+        return Entry(known.key, "matinee.encoders.hub.load", "", known.kind, joint=known.joint)
     if name not in ENCODERS:
-        known = ", ".join(ENCODERS)
+        known_names = ", ".join(ENCODERS)
         raise MatineeError(
             "encoder.unknown",
-            f"There is no encoder {name!r}. Known: {known}.",
-            f"没有名为 {name!r} 的编码器。可用的有：{known}。",
+            f"There is no encoder {name!r}. Known: {known_names}; or a checkpoint: hub:FOLDER, hub:OWNER/NAME.",
+            f"没有名为 {name!r} 的编码器。可用的有：{known_names}；或模型：hub:文件夹、hub:作者/名称。",
         )
-    entry = ENCODERS[name]
+    return ENCODERS[name]
+
+
+@lru_cache(maxsize=32)
+def load_encoder(name: str, precision: str = "float") -> Encoder:
+    """The encoder, ready; later calls return the same one. Raises as ``entry_of``; ``weights.missing``, ``hub.extra``.
+    ``precision`` "int8" quantises where that was checked to be as good and faster, see ``matinee.encoders.quantise``.
+    """
+    from matinee.encoders import weights
+
+    entry = entry_of(name)
+    if name.startswith(HUB):
+        from matinee.encoders.hub.load import load_hub
+        from matinee.encoders.hub.spec import parse
+
+        return load_hub(parse(name))
     load = getattr(import_module(entry.module), entry.load)
     return cast("Encoder", load(weights.require(entry.weights)) if entry.weights else load())
 
 
-@lru_cache(maxsize=4)
-def load_bridge(name: str) -> Bridge:
-    """The label bridge of ``frames`` or ``sound``; needs the text encoder's weights too."""
+def load_words(name: str) -> Encoder:
+    """The side of a joint checkpoint that reads words, in the space of its other side. Raises as ``load_encoder``."""
+    from dataclasses import replace
+
+    from matinee.encoders.hub.load import load_hub
+    from matinee.encoders.hub.spec import parse
+
+    return load_hub(replace(parse(name), reads="text"))
+
+
+@lru_cache(maxsize=8)
+def load_bridge(name: str, text: str) -> Bridge:
+    """The label bridge of an encoder that names what it perceives, into the space of the text encoder ``text``."""
     from matinee.encoders.bridge import bridge
-    from matinee.encoders.text import TextEncoder
 
     labeller = cast("Labeller", load_encoder(name))
-    return bridge(name, labeller.labels, cast(TextEncoder, load_encoder("text")))
+    return bridge(entry_of(name).reads, labeller.labels, load_encoder(text))

@@ -157,14 +157,14 @@ def test_the_bridge_lets_words_find_pictures_and_sounds():
     text, frames, sound = load_encoder("text"), load_encoder("frames"), load_encoder("sound")
     _, seen = frames.encode_and_label([photo("cheetah-portrait"), photo("lion"), photo("eiffel-tower")])
     _, heard = sound.encode_and_label([Clip(sound=made.siren(500, 1200, 3)), Clip(sound=made.piano())])
-    pictures, sounds = load_bridge("frames").cross(seen), load_bridge("sound").cross(heard)
+    pictures, sounds = load_bridge("frames", "text").cross(seen), load_bridge("sound", "text").cross(heard)
 
     def first(query, rows):
         return int((rows @ text.encode([Clip(text=query)])[0]).argmax())
 
     assert [first(q, pictures) for q in ("a cheetah", "猎豹", "a lion", "狮子", "a tower", "塔")] == [0, 0, 1, 1, 2, 2]
     assert [first(q, sounds) for q in ("alarm siren", "警报声", "piano music", "钢琴曲")] == [0, 0, 1, 1]
-    assert np.isnan(load_bridge("frames").cross(np.full((1, 1000), np.nan, np.float32))).all()
+    assert np.isnan(load_bridge("frames", "text").cross(np.full((1, 1000), np.nan, np.float32))).all()
 
 
 def test_every_class_has_a_name_in_both_languages():

@@ -14,7 +14,8 @@ class Family:
     """``cls``: its class in transformers; ``reads``: the fields of ``Clip`` it takes, several where its space is joint;
     ``pool``: how its outputs become one vector (``pooled``: the network does it itself); ``bare``: it is built without
     the pooling layer that it does not use; ``part``: the submodule that is run; ``moving``: it takes a moving picture
-    of ``config.num_frames`` frames at once; ``pad``: texts are padded to the full length, as it was trained."""
+    of ``config.num_frames`` frames at once; ``pad``: texts are padded to the full length, as it was trained; ``language``
+    of the words it was trained with, of a joint network."""
 
     cls: str
     reads: tuple[Reads, ...]
@@ -23,6 +24,7 @@ class Family:
     part: str = ""
     moving: bool = False
     pad: bool = False
+    language: str = "en"
 
 
 FAMILIES: dict[str, Family] = {
@@ -43,7 +45,7 @@ FAMILIES: dict[str, Family] = {
     "convnext": Family("ConvNextModel", ("frames",), "pooled"),
     "convnextv2": Family("ConvNextV2Model", ("frames",), "pooled"),
     "clip": Family("CLIPModel", ("text", "frames"), "pooled"),
-    "chinese_clip": Family("ChineseCLIPModel", ("text", "frames"), "pooled"),
+    "chinese_clip": Family("ChineseCLIPModel", ("text", "frames"), "pooled", language="zh"),
     "siglip": Family("SiglipModel", ("text", "frames"), "pooled", pad=True),
     "videomae": Family("VideoMAEModel", ("frames",), "mean", moving=True),
     "timesformer": Family("TimesformerModel", ("frames",), "cls", moving=True),

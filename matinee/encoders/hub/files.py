@@ -46,20 +46,43 @@ def find(model: str, revision: str | None = None) -> Path:
             f"There is no folder {model!r}, and it is no hub id either: those are owner/name.",
             f"没有名为 {model!r} 的文件夹，它也不是 owner/name 形式的模型编号。",
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+    if (kept := _fetched(model, revision)) is not None:
+        return kept
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MatineeError(
+            "hub.extra",
+            f'Fetching {model!r} needs {error.name}. Install it with: pip install "matinee[hub]"',
+            f'下载 {model!r} 需要 {error.name}。请安装：pip install "matinee[hub]"',
+            status=503,
+            exit_code=1,
+        ) from error
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=list(READ)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise MatineeError(
             "hub.unreachable",
-            f"The checkpoint {model!r} could not be fetched ({type(error).__name__}). Check the name and the network, "
-            "or download it elsewhere and give its folder.",
-            f"无法下载模型 {model!r}（{type(error).__name__}）。请检查名称和网络，或在别处下载后指定文件夹。",
+            f"The checkpoint {model!r} is not on this machine and could not be fetched ({type(error).__name__}). Check "
+            f"the name and the network, then run: matinee weights fetch hub:{model}. Or download it elsewhere and give "
+            "its folder.",
+            f"本机没有模型 {model!r}，且无法下载（{type(error).__name__}）。请检查名称和网络后运行："
+            f"matinee weights fetch hub:{model}；或在别处下载后指定文件夹。",
             status=503,
             exit_code=1,
         ) from error
+
+
+def _fetched(model: str, revision: str | None) -> Path | None:
+    """The snapshot that is here already, so that nothing is asked of the network at each start."""
+    try:
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
+    except Exception:  # noqa: BLE001  (whatever it is, the next thing is to fetch, which says what is wrong)
+        return None
+    return folder if (folder / "config.json").exists() and any(folder.glob("*.safetensors")) else None
 
 
 def judge(folder: Path) -> Checkpoint:

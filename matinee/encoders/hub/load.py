@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -63,7 +64,18 @@ def _built(hub: Hub, known: Known) -> Encoder:
     model, device = open_model(checkpoint, hub.device)
     network = networks.TorchNetwork(model, known.pool, device, CALLS[known.reads] if known.joint else "")
     space = Space(known.name, known.revision, width_of(model, known.joint))
-    return wrapped(hub, known, space, network, model.config)
+    encoder = wrapped(hub, known, space, network, model.config)
+    if known.joint and isinstance(encoder, networks.HubText):
+        return replace(encoder, heat=heat_of(model), language=checkpoint.family.language)
+    return encoder
+
+
+def heat_of(model: Any) -> float:
+    """What a joint network multiplies its cosines by, learned in its training."""
+    for name in ("logit_scale", "logit_scale_a"):
+        if hasattr(model, name):
+            return float(getattr(model, name).detach().exp())
+    return 100.0
 
 
 def wrapped(hub: Hub, known: Known, space: Space, network: networks.Network, config: Any) -> Encoder:

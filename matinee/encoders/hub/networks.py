@@ -71,13 +71,16 @@ def pooled(out: Any, pool: str, mask: Any) -> Any:
 @dataclass(frozen=True, slots=True)
 class HubText:
     """Reads ``Clip.text``. ``prefix`` stands before every text and ``query`` before every query, as E5 and BGE were
-    trained. ``tokens``: texts to arrays of the network's inputs."""
+    trained. ``tokens``: texts to arrays of the network's inputs. Of a joint network ``heat`` is what it multiplies its
+    cosines by, and ``language`` what it was trained to read."""
 
     space: Space
     network: Network
     tokens: Callable[[list[str]], Mapping[str, NDArray[Any]]]
     prefix: str = ""
     query: str = ""
+    heat: float = 0.0
+    language: str = "en"
 
     def encode(self, clips: Sequence[Clip]) -> Floats:
         return self.encode_texts([clip.text for clip in clips])
