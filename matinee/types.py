@@ -90,6 +90,11 @@ class Space:
         first, _, made = self.name.partition(".")
         return first if first in MODALITIES and made in ("", "hub", "joint", "classic") else ""
 
+    @property
+    def joint(self) -> bool:
+        """Whether vectors of words can be compared with it: pictures or sounds of a network that also reads."""
+        return self.name.endswith(".joint")
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:

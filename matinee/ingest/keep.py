@@ -39,10 +39,10 @@ def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[O
         texts = put_with_text(run, items)
         for n, (outcome, item, fact, speech) in enumerate(zip(read, items, facts, words, strict=True)):
             vectors = outcome.vectors | speech
-            compared = {s.name: row for s, row in vectors.items() if s.name.startswith(("bridge.", "speech"))}
+            compared = {s.name: v for s, v in vectors.items() if s.name.startswith(("bridge.", "speech")) or s.joint}
             put_topics(run, item.id, compared | ({"text": texts[n : n + 1]} if texts is not None else {}))
             for space, row in vectors.items():
-                if space.name != "text" and put_rows(run.store, space, [outcome.hash], row):
+                if put_rows(run.store, space, [outcome.hash], row):
                     run.store.link_content(item.id, space, outcome.hash)
             for key, value in fact.items():
                 run.store.put_fact(item.id, key, value)
@@ -57,14 +57,15 @@ def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[O
 def put_with_text(run: Run, items: Sequence[Item]) -> Floats | None:
     """Puts items with their text vectors, and returns those."""
     run.store.put_items(items)
-    if (encoder := run.senses.encoders.get("text")) is None:
-        return None
+    first: Floats | None = None
     texts = [text_of(item) for item in items]
-    rows = encoder.encode([Clip(text=text) for text in texts])
-    for n, item in enumerate(items):
-        if put_rows(run.store, encoder.space, [text_hash(texts[n])], rows[n : n + 1]):
-            run.store.link_content(item.id, encoder.space, text_hash(texts[n]))
-    return rows
+    for encoder in run.senses.texts:
+        rows = encoder.encode([Clip(text=text) for text in texts])
+        first = rows if first is None else first
+        for n, item in enumerate(items):
+            if put_rows(run.store, encoder.space, [text_hash(texts[n])], rows[n : n + 1]):
+                run.store.link_content(item.id, encoder.space, text_hash(texts[n]))
+    return first
 
 
 def finish(run: Run, outcome: Outcome, item: str) -> None:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from matinee.types import Clip, Floats, Item, Space
 
 if TYPE_CHECKING:
     from matinee.encoders.senses import Senses
-    from matinee.encoders.text import TextEncoder
     from matinee.encoders.topics import Topics
 
 
@@ -36,7 +35,7 @@ class Run:
         from matinee.encoders.senses import load_senses
 
         self.progress("encoders", 0, 1)
-        senses = load_senses(self.library.settings.encoders)
+        senses = load_senses(self.library.settings.encoders, self.library.settings.precision)
         self.progress("encoders", 1, 1)
         return senses
 
@@ -50,8 +49,8 @@ class Run:
     def topics(self) -> Topics | None:
         from matinee.encoders.topics import topics
 
-        encoder = self.senses.encoders.get("text")
-        return topics(cast("TextEncoder", encoder)) if encoder else None
+        words = self.senses.words()
+        return topics(self.senses.text, words) if self.senses.text or words else None
 
 
 def text_of(item: Item) -> str:
@@ -66,25 +65,30 @@ def text_hash(text: str) -> str:
 
 def put_described(run: Run, items: Sequence[Item]) -> None:
     """Items and their text vectors, in one transaction; a text that is known is not encoded again."""
-    if "text" not in run.library.settings.encoders:
+    from matinee.encoders.table import entry_of
+
+    if not any(entry_of(name).reads == "text" for name in run.library.settings.encoders):
         run.store.put_items(items)
         return
-    encoder = run.senses.encoders["text"]
-    texts = [text_of(item) for item in items]
-    hashes = [text_hash(text) for text in texts]
-    known = run.store.has_vectors(encoder.space, hashes)
-    fresh = {h: t for h, t, k in zip(hashes, texts, known, strict=True) if t and not k}
-    vectors = encoder.encode([Clip(text=text) for text in fresh.values()])
-    there = {h for h, k in zip(hashes, known, strict=True) if k}
-    fresh_rows = dict(zip(fresh, vectors, strict=True))
+    hashes = {item.id: text_hash(text_of(item)) for item in items}
+    texts = {hashes[item.id]: text_of(item) for item in items}
+    made: list[tuple[Space, list[str], Floats, set[str]]] = []
+    for encoder in run.senses.texts:
+        known = run.store.has_vectors(encoder.space, list(texts))
+        there = {h for h, k in zip(texts, known, strict=True) if k}
+        fresh = [h for h, t in texts.items() if t and h not in there]
+        made.append((encoder.space, fresh, encoder.encode([Clip(text=texts[h]) for h in fresh]), there))
+    first = dict(zip(made[0][1], made[0][2], strict=True))
     with run.store.together():
         run.store.put_items(items)
-        there |= put_rows(run.store, encoder.space, list(fresh), vectors)
-        for item, digest in zip(items, hashes, strict=True):
-            if digest in there:
-                run.store.link_content(item.id, encoder.space, digest)
-            if digest in fresh_rows:
-                put_topics(run, item.id, {"text": fresh_rows[digest][None]})
+        for space, fresh, vectors, there in made:
+            there |= put_rows(run.store, space, fresh, vectors)
+            for item in items:
+                if hashes[item.id] in there:
+                    run.store.link_content(item.id, space, hashes[item.id])
+        for item in items:
+            if hashes[item.id] in first:
+                put_topics(run, item.id, {"text": first[hashes[item.id]][None]})
 
 
 def put_topics(run: Run, item: str, evidence: Mapping[str, Floats]) -> None:
@@ -106,7 +110,7 @@ def put_rows(store: Store, space: Space, hashes: Sequence[str], vectors: Floats)
 def speech_rows(run: Run, texts: Sequence[str]) -> list[dict[Space, Floats]]:
     """For each text of what is said in an item, its vector in the space ``speech``: the mean over passages of forty
     words, at most two hundred of them, spread evenly. Comparable with the vectors of text."""
-    encoder = run.senses.encoders.get("text")
+    encoder = run.senses.text
     if encoder is None:
         return [{} for _ in texts]
     space = Space("speech", encoder.space.revision, encoder.space.dim)
