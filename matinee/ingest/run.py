@@ -82,9 +82,9 @@ def put_described(run: Run, items: Sequence[Item]) -> None:
     with run.store.together():
         run.store.put_items(items)
         for space, fresh, vectors, there in made:
-            there |= put_rows(run.store, space, fresh, vectors)
+            kept = there | put_rows(run.store, space, fresh, vectors)
             for item in items:
-                if hashes[item.id] in there:
+                if hashes[item.id] in kept:
                     run.store.link_content(item.id, space, hashes[item.id])
         for item in items:
             if hashes[item.id] in first:

@@ -14,8 +14,8 @@ class Family:
     """``cls``: its class in transformers; ``reads``: the fields of ``Clip`` it takes, several where its space is joint;
     ``pool``: how its outputs become one vector (``pooled``: the network does it itself); ``bare``: it is built without
     the pooling layer that it does not use; ``part``: the submodule that is run; ``moving``: it takes a moving picture
-    of ``config.num_frames`` frames at once; ``pad``: texts are padded to the full length, as it was trained; ``language``
-    of the words it was trained with, of a joint network."""
+    of ``config.num_frames`` frames at once; ``pad``: texts are padded to the full length, as it was trained;
+    ``language``: of a joint network, what its words were in."""
 
     cls: str
     reads: tuple[Reads, ...]
