@@ -19,6 +19,8 @@ from pathlib import Path
 from matinee.errors import MatineeError
 from matinee.ingest.datasets import keep_as_covers, sorted_roots, take_known, take_logs, take_vectors
 from matinee.ingest.files import mark_missing, take_media
+from matinee.ingest.frames import sweep
+from matinee.ingest.live import Live
 from matinee.ingest.report import Note, Progress, Report, silent
 from matinee.ingest.run import Run, text_of
 from matinee.ingest.tables import sorted_tables, take_events, take_items, take_users
@@ -41,7 +43,19 @@ def ingest(library: Library, store: Store, paths: Sequence[Path], progress: Prog
     for path in roots:
         if not os.path.lexists(path):
             raise MatineeError("ingest.nothing", f"There is no {path}.", f"路径 {path} 不存在。")
-    run = Run(library, store, Report(), progress, {r.path: r for r in store.files()})
+    report = Report()
+    live = Live(library.path, report, progress)
+    run = Run(library, store, report, live.step, {r.path: r for r in store.files()}, live)
+    try:
+        take_all(run, roots)
+    finally:
+        report.seconds = time.monotonic() - begun
+        live.write(finished=True)
+    return report
+
+
+def take_all(run: Run, roots: Sequence[Path]) -> None:
+    """Descriptions before files, files before the events that name their items."""
     paths_of = sorted_roots(run, roots)
     media, catalogues = find(paths_of.rest)
     tables = sorted_tables(run, catalogues)
@@ -54,5 +68,4 @@ def ingest(library: Library, store: Store, paths: Sequence[Path], progress: Prog
     take_users(run, tables["users"])
     take_events(run, tables["events"])
     take_logs(run, paths_of.data)
-    run.report.seconds = time.monotonic() - begun
-    return run.report
+    sweep(run.library.path, run.store, run.replaced)

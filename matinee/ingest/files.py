@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ import msgspec
 
 from matinee.encoders.prints import near_pairs
 from matinee.ingest.keep import keep, keep_linked
-from matinee.ingest.readers import DONE, Outcome, Plan, digest_of, read_all
+from matinee.ingest.readers import DONE, Claims, Outcome, Plan, Reader, digest_of, read_all
 from matinee.ingest.run import Run
+from matinee.ingest.steps import steps_of
 from matinee.media.folder import Found, readable_name
 from matinee.media.side import beside, digest
 from matinee.protocols import FileRecord
@@ -34,10 +36,15 @@ def take_media(run: Run, found: Sequence[Found], described: Mapping[Path, Item])
     linked: list[Outcome] = []
     done = 0
     run.progress("media", 0, len(plans))
-    for outcomes in read_all(plans, senses, set(known)):
-        linked += keep(run, outcomes, known)
+    library = run.library
+    claims = Claims(threading.Lock(), set(known))
+    reader = Reader(senses, steps_of(library), library.settings.reading.shots, run.live.within, claims)
+    for outcomes in read_all(plans, reader):
+        linked += keep(run, outcomes, known) if outcomes else []
         done += len(outcomes)
         run.progress("media", done, len(plans))
+        if not outcomes and (under := run.live.slowest()):
+            run.live.inside_of(*under)
     for outcome in linked:
         keep_linked(run, outcome, known)
     link_near(run, {plan.item for plan in plans})

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from matinee.ingest.describe import described, unfilled
+from matinee.ingest.frames import named, shots_fact, write_frames, write_whole
 from matinee.ingest.readers import Outcome, digest_of
 from matinee.ingest.run import Run, put_rows, put_topics, speech_rows, text_hash, text_of
 from matinee.media.loudness import loudness
@@ -34,7 +35,10 @@ def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[O
     said = [Transcript.of(f.get("transcript")) for f in facts]
     words = speech_rows(run, [t.text if t else "" for t in said])
     for outcome in read:
+        run.replaced |= named(run.store.facts(outcome.plan.item))
         write_cover(run, outcome)
+        if outcome.reading is not None:
+            write_frames(run.library.path, outcome.reading)
     with run.store.together():
         texts = put_with_text(run, items)
         for n, (outcome, item, fact, speech) in enumerate(zip(read, items, facts, words, strict=True)):
@@ -124,6 +128,7 @@ def keep_linked(run: Run, outcome: Outcome, known: dict[str, str]) -> None:
     if outcome.cover:
         facts["cover"] = {"file": cover_name(outcome)}
     item = item_of(run, outcome, facts)
+    run.replaced |= named(run.store.facts(outcome.plan.item))
     write_cover(run, outcome)
     with run.store.together():
         put_with_text(run, [item])
@@ -188,7 +193,12 @@ def facts_of(run: Run, outcome: Outcome) -> dict[str, Any]:
         facts["cover"] = {"file": cover_name(outcome)}
     if outcome.prints:
         facts["print"] = outcome.prints
-    return facts
+    if reading.kind == "video" and run.library.settings.reading.shots:
+        facts["shots"] = shots_fact(reading)
+        media["shots"] = {"n": reading.scene_count, "rule": "own"}
+        if not reading.whole:
+            media["shots"]["whole"] = False
+    return facts | outcome.found
 
 
 def told_in(reading: Reading, side: Side) -> Transcript | None:
@@ -211,6 +221,4 @@ def write_cover(run: Run, outcome: Outcome) -> None:
         return
     target = run.library.path / cover_name(outcome)
     if not target.exists():
-        part = target.with_name(f".{target.stem}.{os.getpid()}.part")
-        part.write_bytes(outcome.cover)
-        part.replace(target)
+        write_whole(target, outcome.cover)

@@ -7,10 +7,11 @@ import hashlib
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ import msgspec
 
 from matinee.encoders.prints import print_of
 from matinee.errors import MatineeError
-from matinee.media.answers import Job, Walls
+from matinee.ingest.steps import Open, Step
+from matinee.media.answers import Job
 from matinee.media.fence import Fence, open_file
-from matinee.media.read import Reading, content_hash, read_clip, read_open
+from matinee.media.read import Reading, content_hash, read_clip, read_open, walls_for
 from matinee.media.side import Side, poster, read_side
 from matinee.protocols import FileRecord
 from matinee.types import Floats, Item, Space
@@ -29,7 +31,8 @@ from matinee.types import Floats, Item, Space
 if TYPE_CHECKING:
     from matinee.encoders.senses import Senses
 
-WORKERS = 2
+MOST = 16  # workers
+TICK = 0.5  # seconds after which those who wait are told how far a long file is
 BATCH = 6  # files that a worker reads before it encodes them in one go
 DONE = ("taken", "partly")
 
@@ -47,8 +50,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a plan: a reading with a vector for each space it has one in, and labels; or neither reading nor
-    error: the same bytes as another file; or an error."""
+    """What became of a plan: a reading with a vector for each space it has one in, and labels, and what the steps after
+    it ``found``; or neither reading nor error: the same bytes as another file; or an error."""
 
     plan: Plan
     size: int = 0
@@ -60,6 +63,7 @@ class Outcome:
     side: Side = Side()
     cover: bytes = b""
     prints: dict[str, Any] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict)
     error: MatineeError | None = None
 
 
@@ -82,68 +86,99 @@ def digest_of(given: Item | None) -> str:
     return hashlib.sha256(msgspec.json.encode(given)).hexdigest()[:16] if given else ""
 
 
-def read_all(plans: Sequence[Plan], senses: Senses, known: set[str]) -> Iterator[list[Outcome]]:
-    """Batches of outcomes in the order in which they are done. Stopping the iteration ends the children."""
-    claims = Claims(threading.Lock(), set(known))
-    batches = [list(plans[i : i + BATCH]) for i in range(0, len(plans), BATCH)]
-    fences: queue.SimpleQueue[Fence] = queue.SimpleQueue()
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What reading takes: the encoders, the fences that are free, the hashes that are claimed, the steps after each
+    reading; ``shots``: whether they are looked for; ``within`` hears how far a file is, None when it is done."""
+
+    senses: Senses
+    steps: tuple[Step, ...]
+    shots: bool
+    within: Callable[[str, float | None], None]
+    claims: Claims
+    fences: queue.SimpleQueue[Fence] = field(default_factory=queue.SimpleQueue)
+
+    def batch(self, plans: Sequence[Plan]) -> list[Outcome]:
+        """Reads files one after the other and encodes them in one go."""
+        fence = self.fences.get()
+        try:
+            outcomes = [self.one(plan, fence) for plan in plans]
+        finally:
+            self.fences.put(fence)
+        at = [i for i, o in enumerate(outcomes) if o.reading is not None]
+        clips = [r.clip for o in outcomes if (r := o.reading) is not None]
+        perceived = self.senses.perceive(clips)
+        for row, i in enumerate(at):
+            vectors = {space: v[row : row + 1] for space, v in perceived.vectors.items()}
+            outcomes[i] = replace(outcomes[i], vectors=vectors, labels=perceived.labels[row])
+        return outcomes
+
+    def part(self, name: str, n: int, share: float, done: float) -> None:
+        """The n-th step after the reading of a file is so far."""
+        self.within(name, (n + done) * share)
+
+    def one(self, plan: Plan, fence: Fence) -> Outcome:
+        outcome = Outcome(plan)
+        try:
+            fd = open_file(plan.path)
+        except MatineeError as error:
+            return replace(outcome, error=error)
+        name = str(plan.path)
+        try:
+            self.within(name, 0.0)
+            about = os.fstat(fd)
+            digest = content_hash(fd)
+            outcome = replace(outcome, size=about.st_size, mtime_ns=about.st_mtime_ns, hash=digest)
+            art = poster(plan.side)
+            outcome = replace(outcome, side=read_side(plan.side), cover=art_of(art, fence) if art else b"")
+            if not self.claims.claim(digest):
+                return outcome
+            job = Job(walls=walls_for(about.st_size), shots=self.shots)
+            share = 1 / (1 + len(self.steps))
+            reading = read_open(fd, digest, fence, job, partial(self.part, name, 0, share))
+            found: dict[str, Any] = {}
+            for n, step in enumerate(self.steps, 1):
+                found |= step(Open(fd, fence, reading, outcome.side, partial(self.part, name, n, share)))
+            cover = outcome.cover or reading.cover
+            return replace(outcome, reading=reading, cover=cover, prints=print_of(reading.clip), found=found)
+        except MatineeError as error:
+            return replace(outcome, error=error)
+        except OSError as error:
+            why = error.strerror or str(error)
+            broken = MatineeError("media.unreadable", f"it cannot be read ({why})", f"无法读取（{why}）")
+            return replace(outcome, error=broken)
+        finally:
+            os.close(fd)
+            self.within(name, None)
+
+
+def read_all(plans: Sequence[Plan], reader: Reader) -> Iterator[list[Outcome]]:
+    """Batches of outcomes in the order in which they are done; an empty one now and then while a long file is read.
+    Stopping the iteration ends the children."""
+    workers = cores()
+    size = max(1, min(BATCH, len(plans) // (4 * workers)))
+    batches = [list(plans[i : i + size]) for i in range(0, len(plans), size)]
     with ExitStack() as stack:
-        for _ in range(min(WORKERS, len(batches))):
-            fences.put(stack.enter_context(Fence()))
-        pool = ThreadPoolExecutor(WORKERS, "ingest")
+        for _ in range(min(workers, len(batches))):
+            reader.fences.put(stack.enter_context(Fence()))
+        pool = ThreadPoolExecutor(workers, "ingest")
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         ahead = iter(batches)
-        running = {pool.submit(read_batch, b, senses, fences, claims) for b in islice(ahead, 2 * WORKERS)}
+        running = {pool.submit(reader.batch, b) for b in islice(ahead, 2 * workers)}
         while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, running = wait(running, timeout=TICK, return_when=FIRST_COMPLETED)
+            if not done:
+                yield []
             for future in done:
                 if (batch := next(ahead, None)) is not None:
-                    running.add(pool.submit(read_batch, batch, senses, fences, claims))
+                    running.add(pool.submit(reader.batch, batch))
                 yield future.result()
 
 
-def read_batch(
-    batch: Sequence[Plan], senses: Senses, fences: queue.SimpleQueue[Fence], claims: Claims
-) -> list[Outcome]:
-    fence = fences.get()
-    try:
-        outcomes = [read_one(plan, fence, claims) for plan in batch]
-    finally:
-        fences.put(fence)
-    at = [i for i, o in enumerate(outcomes) if o.reading is not None]
-    clips = [r.clip for o in outcomes if (r := o.reading) is not None]
-    perceived = senses.perceive(clips)
-    for row, i in enumerate(at):
-        vectors = {space: v[row : row + 1] for space, v in perceived.vectors.items()}
-        outcomes[i] = replace(outcomes[i], vectors=vectors, labels=perceived.labels[row])
-    return outcomes
-
-
-def read_one(plan: Plan, fence: Fence, claims: Claims) -> Outcome:
-    outcome = Outcome(plan)
-    try:
-        fd = open_file(plan.path)
-    except MatineeError as error:
-        return replace(outcome, error=error)
-    try:
-        about = os.fstat(fd)
-        digest = content_hash(fd)
-        outcome = replace(outcome, size=about.st_size, mtime_ns=about.st_mtime_ns, hash=digest)
-        art = poster(plan.side)
-        outcome = replace(outcome, side=read_side(plan.side), cover=art_of(art, fence) if art else b"")
-        if not claims.claim(digest):
-            return outcome
-        reading = read_open(fd, digest, fence, Job(walls=Walls()))
-        cover = outcome.cover or reading.cover
-        return replace(outcome, reading=reading, cover=cover, prints=print_of(reading.clip))
-    except MatineeError as error:
-        return replace(outcome, error=error)
-    except OSError as error:
-        why = error.strerror or str(error)
-        broken = MatineeError("media.unreadable", f"it cannot be read ({why})", f"无法读取（{why}）")
-        return replace(outcome, error=broken)
-    finally:
-        os.close(fd)
+def cores() -> int:
+    """Processor cores that this process may use, at most sixteen."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(there, MOST))
 
 
 def art_of(path: Path, fence: Fence) -> bytes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matinee.ingest.live import Live
 from matinee.ingest.report import Progress, Report
+from matinee.ingest.steps import keys_of_steps
 from matinee.protocols import FileRecord, Store
 from matinee.settings import Library
 from matinee.types import Clip, Floats, Item, Space
@@ -22,13 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Run:
-    """``records``: what earlier runs knew of files, by path. The encoders are loaded when something needs them."""
+    """``records``: what earlier runs knew of files, by path; ``live``: what is told to those who look on; ``replaced``:
+    pictures that items named before. The encoders are loaded when something needs them."""
 
     library: Library
     store: Store
     report: Report
     progress: Progress
     records: dict[str, FileRecord]
+    live: Live
+    replaced: set[str] = field(default_factory=set)
 
     @cached_property
     def senses(self) -> Senses:
@@ -43,7 +48,7 @@ class Run:
     def keys(self) -> list[str]:
         from matinee.encoders.senses import keys_of
 
-        return keys_of(self.library.settings.encoders)
+        return sorted([*keys_of(self.library.settings.encoders), *keys_of_steps(self.library)])
 
     @cached_property
     def topics(self) -> Topics | None:

@@ -8,6 +8,10 @@ import msgspec
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 20)]
 Word = Annotated[str, msgspec.Meta(max_length=20_000)]
+Picture = Annotated[bytes, msgspec.Meta(max_length=1 << 16)]
+SCENES, MARKS = 240, 2400  # at most so many shots with a picture, and pictures for fingerprints
+MARK_HEIGHT, MARK_WIDTH = 48, 64
+SHARE, ANSWER = b"\x01", b"\x00"  # a child's pipe: SHARE and a byte while it works, then ANSWER and all the rest
 
 
 class Walls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,12 +29,17 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``task`` names a function of the child; ``frames`` at most so many pictures, ``sound`` seconds of sound."""
+    """``task`` names a function of the child; ``frames`` at most so many pictures, ``sound`` seconds of it; ``shots``
+    looks for where shots begin and keeps a small picture of each. ``start``: the second from which the task "sound"
+    takes it; ``moments``: the seconds at which the task "large" takes frames."""
 
     walls: Walls
     task: str = "clip"
     frames: int = 12
     sound: float = 60.0
+    start: float = 0.0
+    moments: tuple[float, ...] = ()
+    shots: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -57,6 +66,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     subtitles: Annotated[list[tuple[float, float, Word]], msgspec.Meta(max_length=20_000)] = []
     spoken: Word = ""
     shots: list[float] = []
+    windows: Annotated[list[tuple[float, Size]], msgspec.Meta(max_length=64)] = []
+    scenes: Annotated[list[tuple[float, float, Picture]], msgspec.Meta(max_length=SCENES)] = []
+    scene_count: Size = 0
+    scenes_whole: bool = True
+    marks: bytes = b""
+    mark_at: Annotated[list[float], msgspec.Meta(max_length=MARKS)] = []
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 
 from matinee.media.answers import Answer, Job
+from matinee.media.framing import Frames, displayed
 from matinee.media.hear import listen, read_subtitles
 from matinee.media.packets import TRIES, Trouble, attached, decoded, length
-from matinee.media.pictures import COVER, SIDE, WIDEST, cover_of, packed, small, worth
-from matinee.media.shots import HEIGHT, WIDTH, ShotFinder, in_chunks
+from matinee.media.pictures import cover_of, packed
+from matinee.media.shots import ShotFinder, in_chunks
+from matinee.media.survey import Tell, Way, pass_through, survey, tiny
 from matinee.media.tags import read_chapters, read_tags
+from matinee.media.tasks import quiet
 from matinee.types import Pixels
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mp3,wav,flac,ogg,aac,mpeg,mpegts,mpegvideo,flv,asf,aiff,w64,caf,amr,ac3,"
     "eac3,dts,ape,wv,tta,au,m4v,ivf,dv,mxf,rm,h264,hevc,nut,obu"
 )
+SILENCE = np.empty(0, np.float32)
 SHORT = 30.0  # seconds: a video with fewer keyframes than wanted is decoded through when no longer than this
 
 
@@ -43,8 +46,9 @@ def open_container(file: IO[bytes], job: Job) -> Any:
         return Answer(error="damaged" if isinstance(error, av.error.InvalidDataError) else "unknown")
 
 
-def read_av(file: IO[bytes], job: Job) -> Answer:
-    """A video or a sound. ``error``: unknown (no such format), too_many_pixels, no_streams."""
+def read_av(file: IO[bytes], job: Job, tell: Tell = quiet) -> Answer:
+    """A video or a sound. ``error``: unknown (no such format), too_many_pixels, no_streams. ``tell`` hears how much of
+    a long file was gone through, 0 to 1."""
     container = open_container(file, job)
     if isinstance(container, Answer):
         return container
@@ -66,100 +70,47 @@ def read_av(file: IO[bytes], job: Job) -> Answer:
             return Answer(
                 error="too_many_pixels", width=min(context.width, 1 << 20), height=min(context.height, 1 << 20)
             )
-        seen = look(container, video[0], job, trouble)
+        seen = look(Way(container, video[0], job, trouble, tell))
     if art := [s for s in container.streams.video if attached(s)]:
         seen["cover"] = embedded_cover(container, art[0], job) or seen.get("cover", b"")
-    heard = listen(container, sound[0], job, trouble) if sound and job.sound else np.empty(0, np.float32)
+    heard, windows = listen(container, sound[0], job, trouble) if sound and job.sound else (SILENCE, [])
     if not seen.get("frame_count") and not len(heard):
         return Answer(error="damaged")
     about |= read_subtitles(container, trouble)
-    note = ",".join(sorted(trouble.reasons - {"subtitles"}))
-    return Answer(
-        kind="video" if seen.get("frame_count") else "audio", note=note, sound=heard.tobytes(), **about, **seen
-    )
+    note = ",".join(sorted(trouble.reasons))
+    if job.shots and seen.get("frame_count") and not seen.get("scenes"):
+        seen |= survey(Way(container, video[0], job, Trouble(trouble.until), tell))
+    kind = "video" if seen.get("frame_count") else "audio"
+    return Answer(kind=kind, note=note, sound=heard.tobytes(), windows=windows, **about, **seen)
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-def look(container: Any, stream: Any, job: Job, trouble: Trouble) -> dict[str, Any]:
-    """Frames spread over the video and a cover, as fields of an answer."""
-    context = stream.codec_context
-    context.thread_count = 1
+def look(way: Way) -> dict[str, Any]:
+    """Frames spread over the video, a cover and, where asked for, its shots, as fields of an answer."""
+    container, stream, job, trouble = way.container, way.stream, way.job, way.trouble
+    stream.codec_context.thread_count = 1
     duration = length(container, [stream])
-    shots: list[tuple[float, Pixels]] = []
-    best = Best()
-    turn: dict[str, int] = {}
-    sources = (
-        through(container, stream, job, trouble) if duration is None else keyframes(container, stream, job, trouble)
-    )
-    for frame in sources:
-        add(frame, shots, best, turn)
-    if duration is not None and duration <= SHORT and len(shots) < job.frames * 2 // 3 and not trouble.over:
-        shots, best = [], Best()
-        for frame in evenly(container, stream, duration, job, trouble):
-            add(frame, shots, best, turn)
-    shots = thinned(shots, job.frames)
+    frames, found = Frames(), {}
+    short = duration is not None and duration <= SHORT
+    if duration is not None and short and job.shots:
+        found = pass_through(way, duration, frames)
+    else:
+        for frame in through(way) if duration is None else keyframes(container, stream, job, trouble):
+            frames.add(frame)
+        if duration is not None and short and len(frames.kept) < job.frames * 2 // 3 and not trouble.over:
+            frames = Frames()
+            for frame in evenly(way, duration):
+                frames.add(frame)
+    shots = thinned(frames.kept, job.frames)
     if not shots:
         return {}
-    upright = turn.get("angle", 0) % 180 == 0
-    width, height = displayed(context, stream)
+    width, height = displayed(stream.codec_context, stream)
+    size = (width, height) if (frames.angle or 0) % 180 == 0 else (height, width)
     fields = packed(np.stack([s for _, s in shots]), [at for at, _ in shots])
-    size = (width, height) if upright else (height, width)
-    return fields | {"width": min(size[0], 1 << 20), "height": min(size[1], 1 << 20), "cover": best.jpeg()}
-
-
-@dataclass(slots=True)
-class Best:
-    """The frame that makes the best cover so far, in full colour and cover size."""
-
-    worth: float = 0.0
-    rgb: Pixels | None = None
-
-    def jpeg(self) -> bytes:
-        from PIL import Image
-
-        from matinee.media.pictures import jpeg
-
-        return b"" if self.rgb is None else jpeg(Image.fromarray(self.rgb))
-
-
-def add(frame: Any, shots: list[tuple[float, Pixels]], best: Best, turn: dict[str, int]) -> None:
-    """Keeps a frame small, and large too when it would make a better cover."""
-    import av
-
-    try:
-        angle = int(frame.rotation) % 360
-        rgb = scaled(frame, SIDE, shorter=True)
-    except (av.FFmpegError, ValueError, MemoryError):
-        return
-    turn.setdefault("angle", angle)
-    if angle != turn["angle"]:
-        return
-    picture = small(np.rot90(rgb, round(angle / 90)))
-    if shots and picture.shape != shots[0][1].shape:  # a stream that changes its size midway
-        return
-    shots.append((max(0.0, float(frame.time or 0.0)), picture))
-    if (value := worth(picture)) > best.worth:
-        best.worth = value
-        best.rgb = np.ascontiguousarray(np.rot90(scaled(frame, COVER, shorter=False), round(angle / 90)))
-
-
-def scaled(frame: Any, side: int, *, shorter: bool) -> Pixels:
-    """RGB with square pixels: the shorter side becomes ``side``, or the longer one if it is longer."""
-    ratio = float(frame.sample_aspect_ratio) if getattr(frame, "sample_aspect_ratio", None) else 1.0
-    ratio = ratio if 0.1 < ratio < 10 else 1.0
-    width, height = frame.width * ratio, float(frame.height)
-    scale = side / min(width, height) if shorter else min(1.0, side / max(width, height))
-    scale = min(scale, 2 * WIDEST / max(width, height)) if shorter else scale
-    size = max(2, round(width * scale)), max(2, round(height * scale))
-    out: Pixels = frame.reformat(*size, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
-    return out
-
-
-def displayed(context: Any, stream: Any) -> tuple[int, int]:
-    ratio = float(stream.sample_aspect_ratio or 1)
-    return round(context.width * (ratio if 0.1 < ratio < 10 else 1.0)), int(context.height)
+    fields |= {"width": min(size[0], 1 << 20), "height": min(size[1], 1 << 20), "cover": frames.cover()}
+    return fields | found
 
 
 def keyframes(container: Any, stream: Any, job: Job, trouble: Trouble) -> Iterator[Any]:
@@ -207,18 +158,12 @@ def next_keyframe(container: Any, stream: Any, trouble: Trouble, seen: set[int])
     return None
 
 
-def evenly(container: Any, stream: Any, duration: float, job: Job, trouble: Trouble) -> Iterator[Any]:
+def evenly(way: Way, duration: float) -> Iterator[Any]:
     """Frames nearest to evenly spread moments, by decoding all of a short video."""
-    import av
-
-    start = float((stream.start_time or 0) * stream.time_base)
-    wanted = [start + (k + 0.5) / job.frames * duration for k in range(job.frames)]
-    try:
-        container.seek(int(start / stream.time_base), stream=stream)
-    except av.FFmpegError:
-        trouble.hurt()
+    wanted = [way.start + (k + 0.5) / way.job.frames * duration for k in range(way.job.frames)]
+    if not way.to_start():
         return
-    for frame in decoded(container, stream, trouble):
+    for frame in decoded(way.container, way.stream, way.trouble):
         if wanted and (frame.time or 0.0) >= wanted[0] - 1e-3:
             while wanted and (frame.time or 0.0) >= wanted[0] - 1e-3:
                 wanted.pop(0)
@@ -227,14 +172,15 @@ def evenly(container: Any, stream: Any, duration: float, job: Job, trouble: Trou
             return
 
 
-def through(container: Any, stream: Any, job: Job, trouble: Trouble) -> Iterator[Any]:
+def through(way: Way) -> Iterator[Any]:
     """All keyframes of a file that does not say how long it is."""
-    stream.codec_context.skip_frame = "NONKEY"
-    for count, frame in enumerate(decoded(container, stream, trouble)):
-        if count >= 8 * job.frames:
-            return
+    context = way.stream.codec_context
+    context.skip_frame = "NONKEY"
+    for count, frame in enumerate(decoded(way.container, way.stream, way.trouble)):
+        if count >= 8 * way.job.frames:
+            break
         yield frame
-    stream.codec_context.skip_frame = "DEFAULT"
+    context.skip_frame = "DEFAULT"
 
 
 def thinned(shots: list[tuple[float, Pixels]], most: int) -> list[tuple[float, Pixels]]:
@@ -275,17 +221,17 @@ def read_shots(file: IO[bytes], job: Job) -> Answer:
     trouble = Trouble(time.process_time() + job.walls.soft)
     moments: list[float] = []
 
-    def tiny() -> Iterator[Pixels]:
+    def small() -> Iterator[Pixels]:
         for frame in decoded(container, streams[0], trouble):
             try:
-                rgb = frame.reformat(WIDTH, HEIGHT, format="rgb24", interpolation="AREA", threads=1).to_ndarray()
+                picture = tiny(frame)
             except (av.FFmpegError, ValueError):
                 trouble.hurt()
                 continue
             moments.append(float(frame.time or 0.0))
-            yield rgb
+            yield picture
 
-    cuts, count = in_chunks(tiny(), ShotFinder())
+    cuts, count = in_chunks(small(), ShotFinder())
     if not count:
         return Answer(error="damaged")
     starts = [moments[0], *(moments[c] for c in cuts)]

@@ -13,13 +13,14 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
 from matinee.errors import MatineeError
-from matinee.media.answers import Answer, Ended, Job
+from matinee.media.answers import ANSWER, MARK_HEIGHT, MARK_WIDTH, SHARE, Answer, Ended, Job
 
 GRACE = 5.0  # seconds after which a child that should have ended a file itself is given up
 KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "PYTHONPATH", "VIRTUAL_ENV", "HOME", "TMPDIR", "LD_LIBRARY_PATH")
@@ -75,8 +76,9 @@ class Fence:
                 self._kill()
         self._process = self._sock = None
 
-    def run(self, fd: int, job: Job) -> tuple[Answer, Ended]:
-        """The child's answer for an open file. Raises ``media.*`` when it was killed, broke or answered nonsense."""
+    def run(self, fd: int, job: Job, tell: Callable[[float], None] | None = None) -> tuple[Answer, Ended]:
+        """The child's answer for an open file; ``tell`` hears how much of a long one was gone through, 0 to 1. Raises
+        ``media.*`` when it was killed, broke or answered nonsense."""
         sock = self._start()
         reader, writer = os.pipe()
         try:
@@ -84,7 +86,7 @@ class Fence:
             socket.send_fds(sock, [struct.pack("<I", len(raw)) + raw], [fd, writer])
             os.close(writer)
             writer = -1
-            data = self._collect(reader, job)
+            data = self._collect(reader, job, tell)
             ended = self._ended(sock, job)
         except (OSError, TimeoutError, EOFError, msgspec.MsgspecError) as error:
             self._kill()
@@ -98,10 +100,10 @@ class Fence:
                 os.close(writer)
         return judged(data, ended, job), ended
 
-    def _collect(self, reader: int, job: Job) -> bytearray:
+    def _collect(self, reader: int, job: Job, tell: Callable[[float], None] | None) -> bytearray:
         """All that comes through the pipe until it closes; at most ``walls.answer`` bytes and ``walls.seconds``."""
         deadline = time.monotonic() + job.walls.seconds + GRACE
-        data = bytearray()
+        data, taken, shares = bytearray(), 0, True
         while True:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([reader], [], [], left)[0]:
@@ -110,7 +112,10 @@ class Fence:
             if not part:
                 return data
             data += part
-            if len(data) > job.walls.answer:
+            taken += len(part)
+            if shares:
+                shares = told(data, tell)
+            if taken > job.walls.answer:
                 raise failure("too_much", "its reader answered more than is allowed", "读取结果超出允许的大小")
 
     def _ended(self, sock: socket.socket, job: Job) -> Ended:
@@ -150,6 +155,20 @@ class Fence:
         self._process = self._sock = None
 
 
+def told(data: bytearray, tell: Callable[[float], None] | None) -> bool:
+    """Takes what a child tells of its way off the front of its answer; whether more of that may come."""
+    level = -1
+    while len(data) >= 2 and data[:1] == SHARE:
+        level = data[1]
+        del data[:2]
+    if tell is not None and level >= 0:
+        tell(level / 255)
+    if data[:1] == ANSWER:
+        del data[:1]
+        return False
+    return data[:1] in (b"", SHARE)
+
+
 def judged(data: bytearray, ended: Ended, job: Job) -> Answer:
     """The answer of a child that ended well; otherwise the reason in words."""
     if ended.late or ended.code == -signal.SIGXCPU or ended.code == -signal.SIGKILL:
@@ -168,5 +187,11 @@ def judged(data: bytearray, ended: Ended, job: Job) -> Answer:
     if ended.code != 0 or len(answer.frames) != answer.frame_count * answer.frame_height * answer.frame_width * 3:
         raise failure("damaged", "nothing in it could be read", "无法读取任何内容")
     if answer.frame_count > job.frames or len(answer.sound) % 4 or len(answer.frame_at) != answer.frame_count:
+        raise failure("damaged", "its reader answered what makes no sense", "读取结果无效")
+    if job.task == "clip" and 4 * sum(n for _, n in answer.windows) != len(answer.sound):
+        raise failure("damaged", "its reader answered what makes no sense", "读取结果无效")
+    grey = len(answer.mark_at) * MARK_HEIGHT * MARK_WIDTH
+    pictures = all(p[:2] == b"\xff\xd8" for p in (answer.cover, *(p for _, _, p in answer.scenes)) if p)
+    if len(answer.marks) != grey or not pictures:
         raise failure("damaged", "its reader answered what makes no sense", "读取结果无效")
     return answer

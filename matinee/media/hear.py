@@ -19,8 +19,9 @@ WRITTEN = ("subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text")  # subti
 LONGEST_WORDS = 200_000
 
 
-def listen(container: Any, stream: Any, job: Job, trouble: Trouble) -> Floats:
-    """Mono 16 kHz: the whole when short, else six windows spread over it, joined."""
+def listen(container: Any, stream: Any, job: Job, trouble: Trouble) -> tuple[Floats, list[tuple[float, int]]]:
+    """Mono 16 kHz: the whole when short, else six windows spread over it, joined; and of each window the second at
+    which it begins and its samples."""
     import av
 
     stream.codec_context.thread_count = 1
@@ -32,6 +33,7 @@ def listen(container: Any, stream: Any, job: Job, trouble: Trouble) -> Floats:
     else:
         moments = [start + (k + 0.5) / WINDOWS * duration - each / 2 for k in range(WINDOWS)]
     parts: list[Floats] = []
+    windows: list[tuple[float, int]] = []
     for moment in moments:
         if trouble.over:
             break
@@ -41,19 +43,23 @@ def listen(container: Any, stream: Any, job: Job, trouble: Trouble) -> Floats:
             if moment > start:
                 trouble.hurt()
                 continue
-        parts.append(window(container, stream, int(each * RATE), trouble))
+        begins, part = window(container, stream, int(each * RATE), trouble)
+        parts.append(part)
+        windows.append((round((moment if begins is None else begins) - start, 3), len(part)))
     joined = np.concatenate([*parts, np.empty(0, np.float32)])
-    return np.asarray(np.clip(np.nan_to_num(joined, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1), np.float32)
+    return np.asarray(np.clip(np.nan_to_num(joined, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1), np.float32), windows
 
 
-def window(container: Any, stream: Any, samples: int, trouble: Trouble) -> Floats:
-    """The next n samples from here."""
+def window(container: Any, stream: Any, samples: int, trouble: Trouble) -> tuple[float | None, Floats]:
+    """The second of the first frame from here, and the next n samples."""
     import av
 
+    begins: float | None = None
     resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
     parts: list[Floats] = []
     got = 0
     for frame in decoded(container, stream, trouble):
+        begins = float(frame.time) if begins is None and frame.time is not None else begins
         try:
             frame.pts = None  # jumps of a damaged clock would make the resampler wait
             parts += [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(frame)]
@@ -70,7 +76,7 @@ def window(container: Any, stream: Any, samples: int, trouble: Trouble) -> Float
             parts += [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(None)]
         except (av.FFmpegError, ValueError):
             trouble.hurt()
-    return np.concatenate([*parts, np.empty(0, np.float32)])[:samples]
+    return begins, np.concatenate([*parts, np.empty(0, np.float32)])[:samples]
 
 
 def read_subtitles(container: Any, trouble: Trouble) -> dict[str, Any]:

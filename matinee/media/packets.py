@@ -27,6 +27,11 @@ class Trouble:
         self.reasons.add("time")
         return True
 
+    @property
+    def late(self) -> bool:
+        """Whether time was over before all was done."""
+        return "time" in self.reasons
+
     def hurt(self) -> None:
         self.broken += 1
         self.reasons.add("damaged")

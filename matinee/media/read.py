@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from matinee.media.answers import Answer, Job, Walls
+from matinee.media.answers import MARK_HEIGHT, MARK_WIDTH, Answer, Job, Walls
 from matinee.media.fence import Fence, failure, open_file
 from matinee.media.timed import Line
-from matinee.types import Clip
+from matinee.types import Clip, Pixels
 
 SUFFIXES = {
     "video": ".mp4 .m4v .mkv .webm .mov .avi .mpg .mpeg .ts .m2ts .flv .wmv .3gp .ogv .vob .mxf .rm .rmvb .asf .divx",
@@ -32,7 +33,9 @@ ERRORS = {
 class Reading:
     """What was read of a file. ``hash``: SHA-256 of its bytes; ``kind``: video, audio or image; ``cover``: a JPEG file
     or nothing; ``note``: empty when all of it was read, else damaged and/or time (it took too long) with a comma;
-    ``lines`` of embedded subtitles in ``language``."""
+    ``lines`` of embedded subtitles in ``language``. ``windows``: (start in seconds, samples) of each stretch of the
+    clip's sound. ``scenes``: (start, end, JPEG or nothing) of at most 240 shots out of ``scene_count``, ``whole``
+    unless time ran out; ``marks`` (n, 48, 64) grey pictures at ``mark_at`` seconds, for fingerprints."""
 
     hash: str
     kind: str
@@ -48,6 +51,12 @@ class Reading:
     lines: tuple[Line, ...] = ()
     language: str = ""
     peak: int = 0
+    windows: tuple[tuple[float, int], ...] = ()
+    scenes: tuple[tuple[float, float, bytes], ...] = ()
+    scene_count: int = 0
+    whole: bool = True
+    marks: Pixels | None = None
+    mark_at: tuple[float, ...] = ()
 
 
 def content_hash(fd: int) -> str:
@@ -81,9 +90,19 @@ def read_shots(path: Path, fence: Fence, walls: Walls = LONG) -> tuple[list[floa
     return list(answer.shots), answer.duration
 
 
-def read_open(fd: int, digest: str, fence: Fence, job: Job) -> Reading:
+def walls_for(size: int) -> Walls:
+    """What a file of so many bytes may cost: a long film has more to decode. Up to 50 MB the plain walls hold; then a
+    second of computing for each 50 MB more, at most a minute and a half in all."""
+    more = min(84, size // (50 << 20))
+    plain = Walls()
+    return Walls(seconds=plain.seconds + 3 * more, cpu=plain.cpu + more, soft=plain.soft + more)
+
+
+def read_open(fd: int, digest: str, fence: Fence, job: Job, tell: Callable[[float], None] | None = None) -> Reading:
+    """Reads an open file behind the fence; ``tell`` hears how much of a long one was gone through, 0 to 1. Raises
+    ``media.*``, ``media.changed`` when the file changed meanwhile."""
     before = os.fstat(fd)
-    answer, ended = fence.run(fd, job)
+    answer, ended = fence.run(fd, job, tell)
     after = os.fstat(fd)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise failure("changed", "it changed while it was read; run ingest again", "读取时文件发生了变化；请重新导入")
@@ -100,9 +119,12 @@ def reading(answer: Answer, digest: str, peak: int) -> Reading:
         frames = np.frombuffer(answer.frames, np.uint8).reshape(shape)
     sound = np.frombuffer(answer.sound, "<f4").astype(np.float32, copy=False) if answer.sound else None
     at = np.array(answer.frame_at) if frames is not None else None
+    marks = np.frombuffer(answer.marks, np.uint8).reshape(-1, MARK_HEIGHT, MARK_WIDTH) if answer.marks else None
     return Reading(
         hash=digest, kind=answer.kind, clip=Clip(frames=frames, frame_at=at, sound=sound), duration=answer.duration,
         width=answer.width, height=answer.height, container=answer.container, tags=dict(answer.tags),
         chapters=tuple(answer.chapters), cover=answer.cover, note=answer.note, peak=peak,
-        lines=tuple(answer.subtitles), language=answer.spoken,
+        lines=tuple(answer.subtitles), language=answer.spoken, windows=tuple(answer.windows),
+        scenes=tuple(answer.scenes), scene_count=answer.scene_count, whole=answer.scenes_whole, marks=marks,
+        mark_at=tuple(answer.mark_at),
     )  # fmt: skip

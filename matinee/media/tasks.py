@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from matinee.media.answers import Answer, Job
+
+
+def quiet(share: float) -> None:
+    """Nobody listens."""
 
 
 def preload() -> None:
@@ -17,7 +22,7 @@ def preload() -> None:
     import av
     from PIL import Image
 
-    from matinee.media import decode, pictures, tags
+    from matinee.media import decode, pictures, pieces, tags
 
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if not module.name.endswith("__main__"):
@@ -26,7 +31,7 @@ def preload() -> None:
     Image.init()
     Image.MAX_IMAGE_PIXELS = None  # ours are checked before decoding, and by the walls
     rehearse()
-    _ = encodings.idna, encodings.utf_16, decode, pictures, tags
+    _ = encodings.idna, encodings.utf_16, decode, pieces, pictures, tags
 
 
 def rehearse() -> None:
@@ -52,9 +57,11 @@ def rehearse() -> None:
     read_av(io.BytesIO(sound.getvalue()), job)
 
 
-def run(job: Job, fd: int) -> Answer:
+def run(job: Job, fd: int, tell: Callable[[float], None] = quiet) -> Answer:
+    """``tell`` hears how much of a long file was gone through, 0 to 1."""
     from matinee.media.decode import read_av, read_shots
     from matinee.media.pictures import is_picture, read_picture
+    from matinee.media.pieces import read_large, read_large_picture, read_sound
 
     with os.fdopen(fd, "rb", buffering=0) as file:
         file.seek(0)
@@ -62,4 +69,8 @@ def run(job: Job, fd: int) -> Answer:
         file.seek(0)
         if job.task == "shots":
             return read_shots(file, job)
-        return read_picture(file, job) if is_picture(head) else read_av(file, job)
+        if job.task == "sound":
+            return read_sound(file, job)
+        if job.task == "large":
+            return read_large_picture(file, job) if is_picture(head) else read_large(file, job)
+        return read_picture(file, job) if is_picture(head) else read_av(file, job, tell)

@@ -1,0 +1,70 @@
+"""Small pictures kept while a video is gone through: one JPEG for each shot, and grey marks for fingerprints.
+
+Both come from the same picture of at most 240 x 240, made once of a frame that was decoded anyway.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from matinee.media.answers import MARK_HEIGHT, MARK_WIDTH, MARKS, SCENES
+from matinee.media.pictures import worth
+from matinee.types import Pixels
+
+THUMB = 240  # longer side of a shot's picture
+BLANK = 0.02  # a picture of less worth than this is shown only where a shot has no other
+
+
+@dataclass(slots=True)
+class Scenes:
+    """Collects pictures; ``answer`` hands out those that shots need. At most about 10 KB is kept of each picture."""
+
+    at: list[float] = field(default_factory=list)
+    value: list[float] = field(default_factory=list)
+    jpegs: list[bytes] = field(default_factory=list)
+    greys: list[Pixels] = field(default_factory=list)
+
+    def add(self, moment: float, rgb: Pixels) -> None:
+        """A picture of at most 240 x 240, upright. About a millisecond."""
+        from PIL import Image
+
+        if len(self.at) >= MARKS:
+            return
+        image = Image.fromarray(rgb)
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=80)
+        self.at.append(moment)
+        self.value.append(worth(rgb))
+        self.jpegs.append(out.getvalue())
+        grey = image.convert("L").resize((MARK_WIDTH, MARK_HEIGHT), Image.Resampling.BOX)
+        self.greys.append(np.asarray(grey))
+
+    def picture(self, start: float, end: float) -> bytes:
+        """The picture of most worth between two moments, the middle of a shot before its ends."""
+        inside = [i for i, at in enumerate(self.at) if start - 1e-3 <= at < end - 1e-3]
+        if not inside:
+            return b""
+        half = max((end - start) / 2, 1e-6)
+
+        def good(i: int) -> float:
+            return max(self.value[i], BLANK) * (1.25 - 0.5 * abs(self.at[i] - start - half) / half)
+
+        picked = self.jpegs[max(inside, key=good)]
+        return picked if len(picked) < 1 << 16 else b""
+
+    def answer(self, starts: Sequence[float], end: float, *, whole: bool) -> dict[str, Any]:
+        """Fields of an answer: the shots that begin at ``starts``, the last one ends at ``end``; evenly thinned."""
+        edges = [*starts, max(end, starts[-1] + 1e-3)] if starts else []
+        spans = list(pairwise(edges))
+        keep = np.unique(np.linspace(0, len(spans) - 1, min(len(spans), SCENES)).round().astype(int)).tolist()
+        return {
+            "scenes": [(a, b, self.picture(a, b)) for a, b in (spans[i] for i in keep)],
+            "scene_count": len(spans), "scenes_whole": whole,
+            "marks": np.stack(self.greys).tobytes() if self.greys else b"", "mark_at": self.at,
+        }  # fmt: skip
