@@ -25,12 +25,13 @@ from matinee.serve.describe import EventsOperation, ItemOperation, make_true
 from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
 from matinee.serve.rows import rows_of
 from matinee.serve.service import Ask, Service
-from matinee.types import Item
+from matinee.types import EventKind, Item
 
 BODY = 8 * 1024 * 1024  # bytes of a request
 Many = Annotated[int, QueryParameter(ge=1, le=200, description="How many.")]
 Events = Annotated[int, QueryParameter(ge=1, le=1000, description="How many.")]
 Share = Annotated[float | None, QueryParameter(ge=0, le=1, description="0: relevance alone; 1: as varied as can be.")]
+Kinds = Annotated[list[EventKind] | None, QueryParameter(description="May be given several times.")]
 Names = Annotated[list[str] | None, QueryParameter(description="May be given several times.")]
 Boosts = Annotated[
     list[str] | None, QueryParameter(description='Deviations to add where a filter holds: 2:"jazz" in tags')
@@ -123,11 +124,16 @@ def user_rows(
 
 
 @get("/users/{user:str}/events", sync_to_thread=True)
-def user_events(request: AnyRequest, user: FromPath[str], n: Events = 50) -> forms.Events:
-    """What a user did, newest first."""
+def user_events(request: AnyRequest, user: FromPath[str], n: Events = 50, kind: Kinds = None) -> forms.Events:
+    """What a user did, newest first; of these kinds alone where any is named."""
     service = service_of(request)
-    answers = Answers(service.current().catalogue, lang_of(request))
-    return forms.Events(events=tuple(answers.event(e) for e in service.store.events_of(segment(user), n)))
+    answers, named = Answers(service.current().catalogue, lang_of(request)), segment(user)
+    if kind:
+        each = [service.store.events_of(named, n, kind=one) for one in dict.fromkeys(kind)]
+        found = sorted((event for some in each for event in some), key=lambda event: -event.at)[:n]
+    else:
+        found = service.store.events_of(named, n)
+    return forms.Events(events=tuple(answers.event(e) for e in found))
 
 
 @get("/users", sync_to_thread=True)

@@ -100,3 +100,15 @@ def test_a_write_key_is_enough(tmp_path: Path) -> None:
     assert needed("DELETE", "/api/v1/users/u") == "admin"
     assert needed("PUT", "/api/v1/items/users%2Fu%2Finterests%2Fa") == "admin"
     assert needed("GET", "/api/v1/console/settings") == "admin"
+
+
+def test_events_by_kind(server: Server) -> None:
+    now = time.time()
+    told = [("a", "like", "i1"), ("b", "impression", "i2"), ("c", "save", "i3"), ("d", "like", "i4")]
+    server.post(
+        *({"id": f"k{i}", "user": "kim", "kind": k, "item": t, "at": now + n} for n, (i, k, t) in enumerate(told))
+    )
+    assert [e["item"] for e in server.get("users/kim/events", kind=["like", "save"])["events"]] == ["i4", "i3", "i1"]
+    assert [e["item"] for e in server.get("users/kim/events", kind="like", n=1)["events"]] == ["i4"]
+    assert len(server.get("users/kim/events")["events"]) == 4
+    assert server.client.get("/api/v1/users/kim/events", params={"kind": "nod"}).status_code == 400
