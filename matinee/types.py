@@ -228,6 +228,8 @@ class Interactions:
     Columns of one length n: ``users``, ``items`` (int64 rows), ``at`` (float64), ``strength`` (float32, negative for
     dislikes); ``n_users`` and ``n_items`` bound the rows. ``features``: what is known of the items without a watch, by
     modality (``text``, ``frames``, ``sound``): (n_items, dim) float32 unit rows, NaN rows where an item lacks it.
+    ``facts``: what is written of them, by aspect (``matinee.data.facts``), zero rows where nothing is; only recipes that
+    ask for it read it. ``groups`` (n_items,): the number of each item's collection; empty where all are one.
     """
 
     users: Ints
@@ -237,6 +239,8 @@ class Interactions:
     n_users: int
     n_items: int
     features: Mapping[str, Floats] = field(default_factory=dict)
+    facts: Mapping[str, Floats] = field(default_factory=dict)
+    groups: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.items)
