@@ -54,7 +54,6 @@ RECIPES: dict[str, Entry] = {
     "bert4rec": Entry("neural.bert4rec:BERT4Rec", "neural.served:SequenceModel", extra="neural"),
     "nextitnet": Entry("neural.nextitnet:NextItNet", "neural.served:SequenceModel", extra="neural"),
     "two_tower": Entry("neural.two_tower:TwoTower", "neural.served:SequenceModel", extra="neural"),
-    "content_fused": Entry("content:Content", "content:ContentModel", {"fused": True}),
     "content_memories": Entry("content:Content", "content:ContentModel", {"short": 0.5}),
     "content_text": Entry("content:Content", "content:ContentModel", {"modalities": ("text",)}),
     "content_frames": Entry("content:Content", "content:ContentModel", {"modalities": ("frames",)}),
