@@ -120,6 +120,10 @@ class Client:
     def export(self, user: str) -> forms.Export:
         return self._get(f"users/{_id(user)}/export", [], forms.Export)
 
+    def merge(self, user: str, session: str) -> forms.Merged:
+        """An anonymous session turns out to be this user; its events, also late ones, are the user's from now on."""
+        return self._send("POST", f"users/{_id(user)}/merge", {"session": session}, forms.Merged)
+
     def erase(self, user: str) -> forms.Erased:
         return self._send("DELETE", f"users/{_id(user)}?{urlencode({'confirm': user})}", None, forms.Erased)
 

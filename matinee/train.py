@@ -12,6 +12,7 @@ import numpy as np
 
 import matinee
 from matinee.data.interactions import from_log
+from matinee.data.strength import DEFAULT, StrengthTable, table_of
 from matinee.errors import MatineeError
 from matinee.models import load_recipe
 from matinee.models.blended import Blended, fit_blend
@@ -34,7 +35,7 @@ def train(library: Library, store: Store, *, progress: Progress = lambda stage, 
     """
     settings = library.settings.training
     progress("reading", 0.0)
-    data = read(store)
+    data = read(store, table_of(library.settings.strength))
     experts = [load_recipe(name) for name in dict.fromkeys(settings.recipes)]
     blended = Blended(tuple(recipe.name for recipe in experts))
     made = describe(data, experts, blended, settings.seed)
@@ -74,13 +75,14 @@ class Skipped:
         return hear
 
 
-def read(store: Store) -> Interactions:
-    """The store as arrays: the whole log, and per modality the vectors of the items that have one."""
+def read(store: Store, table: StrengthTable = DEFAULT) -> Interactions:
+    """The store as arrays: the whole log, with the strengths of ``table``, and per modality the vectors of the items
+    that have one."""
     log = store.log()
     rows = [row for row, _ in store.items()]
     people = [row for row, _ in store.users()]
     n_items, n_users = max(rows, default=-1) + 1, max(people, default=-1) + 1
-    return from_log(log, n_users, n_items, features(store, n_items))
+    return from_log(log, n_users, n_items, features(store, n_items), table)
 
 
 def features(store: Store, n_items: int) -> dict[str, Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from matinee.types import EVENT_KINDS, Doubles, Floats, Ints
@@ -15,7 +16,9 @@ class StrengthTable:
 
     - ``play``: times the share that was watched. ``value`` of 1 or less is that share. Above 1 it is seconds, and since
       an event does not know how long its item is, s seconds count as s / (s + ``half_seconds``). Without a value a play
-      counts ``play_unknown``: it was started, nobody knows for how long. A negative value counts as 0.
+      counts ``play_unknown``: it was started, nobody knows for how long. A negative value counts as 0. A play of less
+      than ``skip_share``, or of fewer than ``skip_seconds``, counts as a skip; one of ``finish_share`` or more counts
+      as a finish.
     - ``rating``: (stars - ``rating_zero``) / ``rating_span``, cut to [-1, 1]: of five stars 5 -> 1, 4 -> 0.6,
       3.5 -> 0.4, 3 -> 0.2 (it was watched to be rated), 2 -> -0.2, 1 -> -0.6, 0.5 -> -0.8. Without stars 0.
     - the others do not look at ``value``. An impression and a search say nothing about an item by themselves.
@@ -25,6 +28,9 @@ class StrengthTable:
     play: float = 1.0
     play_unknown: float = 0.5
     half_seconds: float = 60.0
+    skip_share: float = 0.0
+    skip_seconds: float = 0.0
+    finish_share: float = 1.0
     finish: float = 1.0
     like: float = 1.0
     dislike: float = -1.0
@@ -47,6 +53,11 @@ PLAY, RATING = EVENT_KINDS.index("play"), EVENT_KINDS.index("rating")
 DEFAULT = StrengthTable()
 
 
+def table_of(settings: msgspec.Struct) -> StrengthTable:
+    """The table of ``[strength]`` in the settings, whose keys are this table's fields."""
+    return StrengthTable(**msgspec.structs.asdict(settings))
+
+
 def strengths(kinds: Ints, value: Doubles, table: StrengthTable = DEFAULT) -> Floats:
     """(n,) float32 in [-1, 1] for events of ``kinds`` (n,) int64 codes and ``value`` (n,) float64, NaN = none.
 
@@ -58,7 +69,10 @@ def strengths(kinds: Ints, value: Doubles, table: StrengthTable = DEFAULT) -> Fl
     if play.any():
         v = np.maximum(value[play], 0.0)
         share = np.where(v <= 1.0, v, v / (v + table.half_seconds))
-        out[play] = np.where(np.isnan(v), table.play_unknown, table.play * share)
+        told = np.where(np.isnan(v), table.play_unknown, table.play * share)
+        short = np.where(v <= 1.0, v < table.skip_share, v < table.skip_seconds)  # NaN compares false
+        whole = (v <= 1.0) & (v >= table.finish_share)
+        out[play] = np.where(short, table.skip, np.where(whole, table.finish, told))
     if rating.any():
         stars = (value[rating] - table.rating_zero) / table.rating_span
         out[rating] = np.nan_to_num(np.clip(stars, -1.0, 1.0), nan=0.0)

@@ -12,7 +12,7 @@ import msgspec
 
 from matinee.errors import MatineeError
 from matinee.ingest.run import Run, put_described
-from matinee.protocols import FileRecord
+from matinee.protocols import FileRecord, Strangers
 from matinee.types import Event, Item
 
 
@@ -115,7 +115,8 @@ def take_events(run: Run, catalogues: Sequence[Path]) -> None:
 
 def append(run: Run, path: Path, batch: Sequence[Event]) -> int:
     """How many of the batch the store refused."""
-    answer = run.store.append(batch)
+    feedback = run.library.settings.feedback
+    answer = run.store.append(batch, Strangers(feedback.unknown_items, feedback.unknown_users))
     run.report.events += answer.accepted
     run.report.repeated += answer.duplicates
     run.report.rejected += len(answer.refused)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from matinee.data.strength import strengths
+from matinee.data.strength import DEFAULT, StrengthTable, strengths
 from matinee.protocols import Log
 from matinee.types import Doubles, Floats, Ints
 
@@ -25,6 +25,7 @@ class Popularity:
     at: float = 0.0
     sequence: int = 0
     half_life: float = 7 * DAY
+    table: StrengthTable = DEFAULT
 
     @staticmethod
     def empty(size: int = 0) -> Popularity:
@@ -44,7 +45,7 @@ class Popularity:
         if not new.any():
             return self
         last = int(log.sequence[new].max())
-        strength = strengths(log.kinds, log.value)
+        strength = strengths(log.kinds, log.value, self.table)
         told = new & (log.items >= 0) & (strength > 0)
         items, weight, times = log.items[told], strength[told].astype(np.float64), log.at[told]
         if not len(items):
@@ -54,7 +55,7 @@ class Popularity:
         ever = base.ever + np.bincount(items, weight, len(base.ever))
         recent = base.recent * np.exp2(-(at - self.at) / self.half_life)
         recent += np.bincount(items, weight * np.exp2(-(at - times) / self.half_life), len(base.recent))
-        return Popularity(ever, recent, at, last, self.half_life)
+        return Popularity(ever, recent, at, last, self.half_life, self.table)
 
     def scores(self, rows: Ints) -> Floats:
         """(n,) float32 in (0, 1]: half from all time, half from the last days, each on a logarithmic scale against the

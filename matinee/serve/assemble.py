@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from matinee.data.strength import DEFAULT, StrengthTable
 from matinee.errors import MatineeError
 from matinee.models.blend import Blend
 from matinee.pipeline import filters as f
@@ -30,6 +32,7 @@ from matinee.release import Release, load_release
 from matinee.serve.find import Words
 from matinee.serve.quick import Quick, QuickBlend
 from matinee.settings import Library, Serving
+from matinee.types import EVENT_KINDS, History, Query
 
 log = logging.getLogger("matinee.serve")
 TOGETHER = ("item_knn", "ease", "transitions")  # experts that say what is watched by the same people
@@ -37,8 +40,8 @@ TOGETHER = ("item_knn", "ease", "transitions")  # experts that say what is watch
 Trends = Mapping[float, Popularity]  # what is watched, by half-life in seconds
 
 
-def no_trends() -> Trends:
-    return {s.trend: Popularity(np.zeros(0), np.zeros(0), half_life=s.trend) for s in SCENARIOS.values()}
+def no_trends(table: StrengthTable = DEFAULT) -> Trends:
+    return {s.trend: Popularity(np.zeros(0), np.zeros(0), half_life=s.trend, table=table) for s in SCENARIOS.values()}
 
 
 def counted(trends: Trends, log_: Log, size: int) -> Trends:
@@ -128,6 +131,16 @@ def in_force(library: Library, store: Store, old: Release | None) -> Release | N
     except MatineeError as error:
         log.error("release %s: %s", named[0], error)
         return old
+
+
+def warmed(state: State) -> State:
+    """The same, after it has answered once: lists of large shelves, neighbours and orders are made by then."""
+    rows = state.catalogue.living[:: max(1, len(state.catalogue.living) // 8)][:8]
+    liked = np.full(len(rows), EVENT_KINDS.index("like"), np.int64)
+    history = History(rows, np.arange(len(rows), dtype=np.float64), np.ones(len(rows), np.float32), liked)
+    for past in (History.empty(), history):
+        state.recommender.recommend(Query(time.time(), history=past))
+    return state
 
 
 def build(state: State, plan: Scenario, repeat: bool = False) -> Recommender:

@@ -15,7 +15,7 @@ from litestar.params import FromPath, QueryParameter
 
 from matinee.errors import Language, MatineeError
 from matinee.serve import asking, forms, intake, words
-from matinee.serve.describe import BatchOperation, SessionOperation, StreamOperation
+from matinee.serve.describe import BatchOperation, MergeOperation, SessionOperation, StreamOperation
 from matinee.serve.edge import COOKIE
 from matinee.serve.service import Ask, Service
 
@@ -120,6 +120,23 @@ def erase(request: AnyRequest, user: FromPath[str], confirm: Confirm) -> forms.E
     return forms.Erased(user=named, erased=True, retrain=bool(service.state.release))
 
 
+@post("/users/{user:str}/merge", status_code=200, operation_class=MergeOperation)
+async def merge(request: AnyRequest, user: FromPath[str]) -> forms.Merged:
+    """An anonymous session turns out to be this user: ``{"session": "its id"}``. All that it did, and what comes late,
+    is the user's from now on. Doing it again changes nothing; 409 when the session went into another user before."""
+    from matinee.serve.http import segment
+
+    named, service = segment(user), service_of(request)
+    session = _decoded(await request.body(), forms.MergeIn).session
+    for given in (named, session):
+        if len(given) > intake.LONGEST_ID:
+            raise MatineeError(
+                "merge.long", f"An id has at most {intake.LONGEST_ID} characters.",
+                f"ID 最多 {intake.LONGEST_ID} 个字符。",
+            )  # fmt: skip
+    return forms.Merged(user=named, session=session, merged=await run_sync(service.store.merge_user, session, named))
+
+
 def _no_user(user: str) -> MatineeError:
     return MatineeError("user.unknown", f"There is no user {user!r}.", f"没有用户“{user}”。", status=404)
 
@@ -152,4 +169,4 @@ def _decoded(body: bytes, kind: type[T]) -> T:
         raise MatineeError("body.wrong", f"The body is wrong: {error}.", f"请求体有误：{error}。") from None
 
 
-HANDLERS = (batch, stream, export, erase, session)
+HANDLERS = (batch, stream, export, erase, merge, session)

@@ -98,11 +98,21 @@ class SessionOperation(Operation):
         self.request_body = _body(Schema(type=T.OBJECT, properties={"key": TEXT}, additional_properties=False))
 
 
+@dataclass
+class MergeOperation(Operation):
+    def __post_init__(self) -> None:
+        session = Schema(type=T.STRING, min_length=1, max_length=1024, description="the anonymous session's id")
+        self.request_body = _body(
+            Schema(type=T.OBJECT, properties={"session": session}, required=["session"], additional_properties=False)
+        )
+
+
 PROBLEMS = {
     400: "The request is wrong; ``detail`` says how to mend it.",
     401: "A key is needed.",
     403: "The key may not do this, or the page is foreign.",
     404: "There is no such thing.",
+    409: "It contradicts what is there already.",
     413: "The body is too large.",
     429: "Too many requests; ``Retry-After`` says when to come back.",
     503: "Too busy; ``Retry-After`` says when to come back.",
@@ -132,7 +142,9 @@ def make_true(schema: OpenAPI) -> None:
 
 def _fits(status: int, method: str, path: str) -> bool:
     writes = method in ("put", "post", "delete")
-    return {404: "{" in path, 413: method in ("put", "post"), 507: writes}.get(status, True)
+    return {404: "{" in path, 409: path.endswith("/merge"), 413: method in ("put", "post"), 507: writes}.get(
+        status, True
+    )
 
 
 def _bytes(operation: Operation, path: str) -> None:

@@ -102,6 +102,18 @@ class SessionIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     key: str = ""
 
 
+class MergeIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    session: str
+
+
+class Merged(msgspec.Struct, kw_only=True):
+    """``merged``: False when the session was this user's already."""
+
+    user: str
+    session: str
+    merged: bool
+
+
 class Export(msgspec.Struct, kw_only=True):
     """All that is kept of a user."""
 

@@ -43,6 +43,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "event.at_future": ("at lies in the future", "at 在将来"),
     "event.at_ancient": ("at lies before 1970", "at 早于 1970 年"),
     "event.unknown_item": ("there is no such item", "没有这个条目"),
+    "event.unknown_user": ("there is no such user", "没有这个用户"),
 }
 
 

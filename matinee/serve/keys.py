@@ -51,6 +51,8 @@ def needed(method: str, path: str) -> Role:
         return "admin" if path.endswith("/export") or path == "/metrics" else "read"
     if method == "POST" and path.startswith("/api/v1/") and path.split("?")[0].removeprefix("/api/v1/") in WRITES:
         return "write"
+    if method == "POST" and MERGE.fullmatch(path):
+        return "write"  # who may say what a session did may say whose it is
     if method == "POST" and path == "/api/v1/recommendations":
         return "read"
     if method in ("PUT", "DELETE") and OWN_INTEREST.fullmatch(path):
@@ -59,4 +61,5 @@ def needed(method: str, path: str) -> Role:
 
 
 WRITES = ("events", "events/stream")
+MERGE = re.compile(r"/api/v1/users/[^/]+/merge")
 OWN_INTEREST = re.compile(r"/api/v1/users/[^/]+/interests/[^/]+")

@@ -6,6 +6,7 @@ never kept: every request reads the last events from the log, so a request that 
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -15,12 +16,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from matinee.data.interactions import history_from_log
+from matinee.data.strength import table_of
 from matinee.errors import MatineeError
 from matinee.pipeline import catalogue as catalogues
 from matinee.pipeline.catalogue import Catalogue
-from matinee.protocols import Appended, Store
+from matinee.protocols import Appended, Store, Strangers
 from matinee.serve import paging
-from matinee.serve.assemble import State, counted, in_force, no_trends
+from matinee.serve.assemble import State, counted, in_force, no_trends, warmed
 from matinee.serve.chances import Chances
 from matinee.serve.forms import Ask as Ask
 from matinee.serve.intake import Batch
@@ -68,6 +70,7 @@ class Service:
 
     def __init__(self, library: Library, store: Store, reader: Reader | None = None) -> None:
         self.library, self.store = library, store
+        self._table = table_of(library.settings.strength)
         self.reader = reader or Reader()
         self._lock = threading.Lock()  # held for swaps, never while reading the store at length
         self._refreshing = Refreshing()
@@ -77,7 +80,7 @@ class Service:
         started = time.monotonic()
         catalogue = catalogues.build(store)
         log_ = store.log()
-        trends = counted(no_trends(), log_, catalogue.size)
+        trends = counted(no_trends(self._table), log_, catalogue.size)
         self._busy = np.bincount(log_.users)  # events by user row
         self.state = State.of(catalogue, trends, library.settings.serving, in_force(library, store, None))
         self._refreshing.took = time.monotonic() - started
@@ -114,6 +117,8 @@ class Service:
         try:
             fresh = catalogues.build(self.store)
             trained = in_force(self.library, self.store, self.state.trained)
+            warmed(self.state.with_release(trained).over(fresh))
+            gc.freeze()
             with self._lock:
                 for change in book.changes:  # made by this server while the store was being read
                     fresh = change(fresh)
@@ -124,6 +129,13 @@ class Service:
             with self._lock:
                 book.ended = time.monotonic()
                 book.took, book.running = book.ended - started, False
+
+    def warm(self) -> None:
+        """Answers once, so that what is made at the first request is there for the second, and tells the collector of
+        garbage that what there is now will stay: going through all items would cost every so many requests 10 ms."""
+        warmed(self.state)
+        gc.collect()
+        gc.freeze()
 
     def _count(self) -> None:
         """Takes in the events since the last count: what is watched, and who is busy."""
@@ -168,7 +180,7 @@ class Service:
         now = time.time()
         if user is None:
             return History.empty(), now
-        whole = history_from_log(self.store.history(user, REMEMBERED, np.inf))
+        whole = history_from_log(self.store.history(user, REMEMBERED, np.inf), self._table)
         if len(whole):
             now = max(now, float(np.nextafter(whole.at[-1], np.inf)))
         glances = whole.kinds == IMPRESSION
@@ -228,7 +240,8 @@ class Service:
         """Durable when it returns. Also (position, code) of every refused event, in the order of the request."""
         if not batch.events:
             return Appended(0, 0), batch.refused
-        answer = self.store.append(batch.events)
+        feedback = self.library.settings.feedback
+        answer = self.store.append(batch.events, Strangers(feedback.unknown_items, feedback.unknown_users))
         self.metrics.count("matinee_events_total", answer.accepted, outcome="accepted")
         self.metrics.count("matinee_events_total", answer.duplicates, outcome="duplicate")
         self.metrics.count("matinee_events_total", len(answer.refused), outcome="refused")
@@ -283,7 +296,7 @@ class Service:
             return False
         with self._lock:
             log_ = self.store.log()
-            trends = counted(no_trends(), log_, self.state.catalogue.size)
+            trends = counted(no_trends(self._table), log_, self.state.catalogue.size)
             self._busy = np.bincount(log_.users)
             self.state = replace(self.state, trends=trends)
         return True

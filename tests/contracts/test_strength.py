@@ -78,3 +78,63 @@ def test_an_empty_log_is_empty_data():
     empty = Log(none, none, none, none, np.empty(0), np.empty(0))
     assert len(from_log(empty, 3, 4)) == 0
     assert len(history_from_log(empty)) == 0
+
+
+def test_the_settings_and_the_table_are_the_same_numbers():
+    from dataclasses import asdict
+
+    import msgspec
+
+    from matinee.data.strength import table_of
+    from matinee.settings import Strength
+
+    assert msgspec.structs.asdict(Strength()) == asdict(StrengthTable())
+    assert table_of(Strength(play=0.5, skip_share=0.1)) == StrengthTable(play=0.5, skip_share=0.1)
+
+
+def test_thresholds_of_what_was_watched():
+    table = StrengthTable(skip_share=0.1, skip_seconds=3.0, finish_share=0.9, finish=0.95)
+    told = {0.05: -0.3, 0.1: 0.1, 0.89: 0.89, 0.9: 0.95, 1.0: 0.95, 2.0: -0.3, 3.0: 3 / 63, 60.0: 0.5}
+    for value, expected in told.items():
+        assert one("play", value, table) == pytest.approx(expected, abs=1e-6), value
+    assert one("play", NONE, table) == 0.5
+    assert one("finish", 0.01, table) == pytest.approx(0.95)  # whoever says finish means it
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["play = 1.1", "hide = -2", "half_seconds = 0", "skip_share = 0.5\nfinish_share = 0.5", "plays = 1", "like = nan"],
+)
+def test_wrong_strengths_are_refused_by_name(tmp_path, wrong):
+    from matinee.errors import MatineeError
+    from matinee.settings import read_settings
+
+    (tmp_path / "matinee.toml").write_text(f"[strength]\n{wrong}\n")
+    with pytest.raises(MatineeError) as caught:
+        read_settings(tmp_path / "matinee.toml")
+    assert caught.value.code == "settings.invalid"
+
+
+def test_training_and_serving_read_the_same_strengths(tmp_path):
+    """One line of the settings turns a dislike into a liking, in the arrays for training and in a request's history."""
+    from matinee.serve.service import Service
+    from matinee.settings import Library
+    from matinee.store import open_store
+    from matinee.train import read, table_of
+    from matinee.types import Event, Item
+
+    library = Library.create(tmp_path)
+    store = open_store(library.database)
+    store.put_items([Item(id="a")])
+    store.append([Event(id="1", user="u", kind="dislike", at=1.0, item="a")])
+    found = []
+    for text in ("", "[strength]\ndislike = 0.5\n"):
+        (tmp_path / "matinee.toml").write_text(text)
+        library = Library.open(tmp_path)
+        service = Service(library, store)
+        trained = read(store, table_of(library.settings.strength)).strength
+        found.append(
+            (trained.tolist(), service.history("u")[0].strength.tolist(), service.state.popularity.ever.tolist())
+        )
+    store.close()
+    assert found == [([-1.0], [-1.0], [0.0]), ([0.5], [0.5], [0.5])]
