@@ -12,9 +12,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
-
-import numpy as np
 
 from matinee.encoders.sound import RATE, SoundEncoder, patches
 from matinee.errors import MatineeError
@@ -46,6 +45,9 @@ class Heard:
     over: bool = False
 
 
+NOTHING = Heard()
+
+
 @dataclass(frozen=True, slots=True)
 class Transcriber:
     """``key`` names the checkpoint and its content; ``model`` is a ``faster_whisper.WhisperModel``; ``listener`` tells
@@ -56,10 +58,10 @@ class Transcriber:
     model: Any
     listener: SoundEncoder
 
-    def hear(self, sound: Floats, language: str = "") -> tuple[tuple[Line, ...], str, float]:
+    def hear(self, sound: Floats, language: str = "", stop: Event | None = None) -> tuple[tuple[Line, ...], str, float]:
         """Lines of mono 16 kHz sound (n,), the language ("en"), and how sure it is of that in [0, 1]. The same sound
         gives the same lines. On one core about four to six times as fast as speech plays, a hundred times as fast
-        where nobody speaks."""
+        where nobody speaks. Leaves off within half a minute of sound when ``stop`` is set."""
         from faster_whisper.vad import get_speech_timestamps
 
         if len(sound) < RATE // 10 or not get_speech_timestamps(sound):
@@ -67,11 +69,12 @@ class Transcriber:
         found, about = self.model.transcribe(
             sound, language=language or None, vad_filter=True, condition_on_previous_text=False, temperature=0.0
         )
-        lines = [
-            (float(s.start), min(float(s.end), len(sound) / RATE), cleaned(s.text, LONGEST))
-            for s in found
-            if not (s.no_speech_prob > 0.6 and s.avg_logprob < -1.0)  # Whisper's own rule for silence
-        ]
+        lines: list[Line] = []
+        for s in found:
+            if stop is not None and stop.is_set():
+                break
+            if not (s.no_speech_prob > 0.6 and s.avg_logprob < -1.0):  # Whisper's own rule for silence
+                lines.append((float(s.start), min(float(s.end), len(sound) / RATE), cleaned(s.text, LONGEST)))
         return self.kept(lines, sound), str(about.language), float(about.language_probability)
 
     def kept(self, lines: Sequence[Line], sound: Floats) -> tuple[Line, ...]:
@@ -91,44 +94,46 @@ class Transcriber:
             return 0.0
         return float(self.listener.encode_patches(cut)[1][:, named].max(axis=1).mean())
 
-    def listen(self, sound: Sound, length: float | None, language: str = "", heard: Heard = Heard()) -> Iterator[Heard]:  # noqa: B008
+    def listen(
+        self, sound: Sound, length: float | None, language: str = "", heard: Heard = NOTHING, stop: Event | None = None
+    ) -> Iterator[Heard]:
         """A long sound piece by piece, each time all that was heard so far; goes on from ``heard``. A line that may
         have been cut at the end of a piece is heard again with the next. ``length`` in seconds, None where unknown.
+        When ``stop`` is set it ends without what was last begun.
 
         Memory: one piece of 300 s (19 MB), whatever the length."""
         lines, at, spoken = list(heard.lines), heard.until, heard.language or language
         while True:
             piece = sound(at, PIECE)
             took = len(piece) / RATE
-            end = at + took
-            over = took < PIECE - 1.0 or (length is not None and end >= length - 0.5)
-            found, told, sure = self.hear(piece, spoken)
+            over = took < PIECE - 1.0 or (length is not None and at + took >= length - 0.5)
+            found, told, sure = self.hear(piece, spoken, stop)
+            if stop is not None and stop.is_set():
+                return
             if found and not spoken and (sure >= UNSURE or over):
                 spoken = told
-            cut = [line for line in found if not over and line[1] > took - MARGIN]
-            following = at + cut[0][0] if cut and cut[0][0] > took / 2 else end
-            lines += [
-                (round(at + a, 2), round(at + b, 2), text) for a, b, text in found if over or at + a < following
-            ]  # fmt: skip
-            at = following
+            cut = [start for start, end, _ in found if not over and end > took - MARGIN and start > took / 2]
+            following = cut[0] if cut else took
+            lines += [(round(at + a, 2), round(at + b, 2), text) for a, b, text in found if a < following]
+            at += following
             yield Heard(tuple(lines), spoken, at, over)
             if over:
                 return
 
 
 def load_transcriber(name: str = BASE, threads: int = 1, workers: int = 1) -> Transcriber:
-    """The registry's Whisper base, or the checkpoint in the folder ``name``: of CTranslate2, or of the hub (safetensors;
-    converted once, with the extra ``hub``). ``workers`` sounds may be heard at once, with so many threads each.
+    """The registry's Whisper base, or the checkpoint ``name``: a folder of CTranslate2, or one of the hub (safetensors;
+    converted once, with the extra ``hub``), or "hub:OWNER/NAME". ``workers`` sounds may be heard at once, with so many
+    threads each.
 
     Raises ``speech.extra``, ``speech.model`` or ``weights.missing``. About a second.
     """
     from matinee.encoders import weights
-    from matinee.encoders.table import load_encoder
+    from matinee.encoders.sound import load
 
     model = load_whisper()
-    folder = weights.require("speech") if name == BASE else checkpoint(Path(name).expanduser())
-    listener = load_encoder("sound")
-    assert isinstance(listener, SoundEncoder)
+    folder = weights.require("speech") if name == BASE else checkpoint(place(name))
+    listener = load(weights.require("sound"))
     try:
         loaded = model(
             str(folder), device="cpu", compute_type="int8", cpu_threads=threads, num_workers=workers,
@@ -136,19 +141,30 @@ def load_transcriber(name: str = BASE, threads: int = 1, workers: int = 1) -> Tr
         )  # fmt: skip
     except (RuntimeError, ValueError) as error:
         raise refused(folder, str(error)) from error
-    return Transcriber(BASE if name == BASE else Path(name).name, key_of(name), loaded, listener)
+    return Transcriber(BASE if name == BASE else place(name).name, key_of(name), loaded, listener)
 
 
 def key_of(name: str) -> str:
     """What names a checkpoint: sound that was heard with the same key is not heard again. Loads nothing."""
     if name == BASE:
         return BASE
-    digest = hashlib.sha256(name.encode())
+    if name.startswith("hub:"):
+        return name
+    folder, digest = place(name), hashlib.sha256(name.encode())
     for file in ("config.json", "model.bin", "model.safetensors"):
-        path = Path(name).expanduser() / file
+        path = folder / file
         if path.is_file():
             digest.update(f"{file}:{path.stat().st_size}:{path.stat().st_mtime_ns}".encode())
-    return f"{Path(name).name}@{digest.hexdigest()[:12]}"
+    return f"{folder.name}@{digest.hexdigest()[:12]}"
+
+
+def place(name: str) -> Path:
+    """The folder of a checkpoint; one of the hub is fetched into the hub's own cache."""
+    if name.startswith("hub:"):
+        from matinee.encoders.hub.files import find
+
+        return find(name.removeprefix("hub:"))
+    return Path(name).expanduser()
 
 
 def load_whisper() -> Any:
@@ -192,8 +208,3 @@ def refused(folder: Path, why: str) -> MatineeError:
         f"{folder} 不能用于语音识别：{why}。请指定含有 {'、'.join(FILES)} 和词表的文件夹（CTranslate2），"
         f'或含有 config.json 和 model.safetensors 的文件夹（Whisper）；或设置 speech_model = "{BASE}"。',
     )
-
-
-def silent(sound: Floats) -> bool:
-    """Whether there is nothing in a sound at all, so that no network need be asked."""
-    return not len(sound) or float(np.abs(sound).max()) < 1e-4
