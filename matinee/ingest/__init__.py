@@ -20,6 +20,7 @@ from matinee.errors import MatineeError
 from matinee.ingest.datasets import keep_as_covers, sorted_roots, take_known, take_logs, take_vectors
 from matinee.ingest.files import mark_missing, take_media
 from matinee.ingest.frames import sweep
+from matinee.ingest.heard import hear
 from matinee.ingest.live import Live
 from matinee.ingest.report import Note, Progress, Report, silent
 from matinee.ingest.run import Run, text_of
@@ -68,4 +69,5 @@ def take_all(run: Run, roots: Sequence[Path]) -> None:
     take_users(run, tables["users"])
     take_events(run, tables["events"])
     take_logs(run, paths_of.data)
+    hear(run, roots)  # last, for it takes longest: all else is in use meanwhile
     sweep(run.library.path, run.store, run.replaced)

@@ -14,6 +14,7 @@ from matinee.ingest.describe import described, unfilled
 from matinee.ingest.frames import named, shots_fact, write_frames, write_whole
 from matinee.ingest.readers import Outcome, digest_of
 from matinee.ingest.run import Run, put_rows, put_topics, speech_rows, text_hash, text_of
+from matinee.ingest.words import facts_of_words
 from matinee.media.loudness import loudness
 from matinee.media.read import Reading
 from matinee.media.side import Side, digest
@@ -188,7 +189,7 @@ def facts_of(run: Run, outcome: Outcome) -> dict[str, Any]:
         facts["tags"] = reading.tags
     if chapters := side.chapters or reading.chapters:
         facts["chapters"] = [list(c) for c in chapters]
-    facts["transcript"] = told.fact() if (told := told_in(reading, side)) else None
+    facts |= facts_of_words(run.store.facts(outcome.plan.item), outcome.hash, told_in(reading, side))
     if outcome.cover:
         facts["cover"] = {"file": cover_name(outcome)}
     if outcome.prints:

@@ -28,13 +28,16 @@ class Note:
 @dataclass(slots=True)
 class Report:
     """What an ingest did. Files: ``taken`` read whole, ``partly`` read in part, ``linked`` same bytes as another,
-    ``unchanged``, ``refused``, ``missing``. ``items`` from catalogues; ``users`` and ``events`` new ones, ``repeated``
-    known ones, ``rejected`` rows of any catalogue that could not be used."""
+    ``unchanged``, ``refused``, ``missing``; ``heard`` and ``written``: gone through for speech and for text. ``items``
+    from catalogues; ``users`` and ``events`` new ones, ``repeated`` known ones, ``rejected`` rows of any catalogue that
+    could not be used."""
 
     taken: int = 0
     partly: int = 0
     linked: int = 0
     near: int = 0
+    heard: int = 0
+    written: int = 0
     unchanged: int = 0
     refused: int = 0
     missing: int = 0
@@ -57,6 +60,7 @@ class Report:
             "taken": ("files taken", "个文件已读取"), "partly": ("partly read", "个部分读取"),
             "linked": ("duplicates", "个重复文件"), "near": ("near-duplicates", "个近似重复"),
             "unchanged": ("unchanged", "个未变化"),
+            "heard": ("heard", "个已识别语音"), "written": ("looked through for text", "个已识别画面文字"),
             "refused": ("refused", "个被拒绝"), "missing": ("missing", "个已丢失"),
             "items": ("catalogue items", "个目录条目"), "events": ("new events", "条新事件"),
             "users": ("new users", "个新用户"),
