@@ -99,12 +99,12 @@ def positives(data: Interactions, *, once: bool) -> Positives:
         order = np.argsort(pair, kind="stable")
         last = np.r_[np.diff(pair[order]) != 0, True]
         greatest = np.maximum.reduceat(strength[order], np.flatnonzero(np.r_[True, last[:-1]]))
-        latest = order[last]
-        back = np.argsort(latest)
-        chosen = latest[back]
-        users, items, at, strength = users[chosen], items[chosen], at[chosen], greatest[back]
-    ends = np.searchsorted(users, users, side="right")
-    rank = ends - 1 - np.arange(len(users))
+        strength[order[last]] = greatest
+        chosen = np.zeros(len(keep), bool)
+        chosen[order[last]] = True
+        users, items, at, strength = users[chosen], items[chosen], at[chosen], strength[chosen]
+    ends = np.cumsum(np.bincount(users, minlength=1))
+    rank = ends[users] - 1 - np.arange(len(users))
     return Positives(users, items, at, damped(strength), rank.astype(np.int64))
 
 

@@ -52,12 +52,7 @@ def inverted(matrix: Floats) -> Floats:
     if info == 0:
         factor, info = lapack.spotri(factor, lower=1, overwrite_c=1)
     if info != 0:
-        raise MatineeError(
-            "model.singular",
-            "The item matrix cannot be inverted: raise the recipe's ridge.",
-            "物品矩阵无法求逆：请调大该模型的 ridge 参数。",
-            exit_code=1,
-        )
+        raise singular()
     out: Floats = factor.T  # C order: the lower triangle of the factor is the upper one here
     for start in range(0, n, 1024):  # mirror by blocks; a whole triangle of indices would cost more than the matrix
         stop = min(start + 1024, n)
@@ -65,6 +60,15 @@ def inverted(matrix: Floats) -> Floats:
         square = np.triu(out[start:stop, start:stop])
         out[start:stop, start:stop] = square + np.triu(square, 1).T
     return out
+
+
+def singular() -> MatineeError:
+    return MatineeError(
+        "model.singular",
+        "The item matrix cannot be inverted: raise the recipe's ridge.",
+        "物品矩阵无法求逆：请调大该模型的 ridge 参数。",
+        exit_code=1,
+    )
 
 
 def refuse_too_many(what: str, n_items: int) -> None:

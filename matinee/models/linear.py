@@ -3,16 +3,18 @@ item-kNN, co-occurrence, RP3beta. The score of item i is the sum over the histor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from matinee.models.common import pick, silence, taste, top
 from matinee.types import Bools, Candidates, Floats, Ints, Query
 
 DENSE_ITEMS = 4096  # a square of this side is 64 MiB; above it the greatest weights of each row are kept
+BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class ItemWeights:
     name: str
     values: Floats
     starts: Ints
-    columns: Ints
+    columns: NDArray[np.int32]
     known: Bools
     power: float
     decay: float = 1.0
@@ -86,24 +88,30 @@ class ItemWeights:
 
 
 def item_weights(name: str, matrix: Floats, known: Bools, power: float, keep: int = 0) -> ItemWeights:
-    """A model of a dense (n, n) matrix; with ``keep`` above 0, or above ``DENSE_ITEMS`` items, as CSR with the
-    ``keep`` (512 where not given) entries of greatest size in each row. The matrix may be used as is: hand over a
-    fresh one."""
-    n = len(matrix)
-    none = np.empty(0, np.int64)
-    if not keep and n <= DENSE_ITEMS:
-        return ItemWeights(name, np.ascontiguousarray(matrix, np.float32), none, none, known, power)
-    keep = min(keep or 512, n)
-    columns, values = [], []
-    for row in matrix:
-        greatest = np.sort(np.argpartition(-np.abs(row), keep - 1)[:keep]) if n else none
-        greatest = greatest[row[greatest] != 0]
-        columns.append(greatest.astype(np.int64))
-        values.append(row[greatest].astype(np.float32))
-    starts = np.cumsum([0, *map(len, columns)]).astype(np.int64)
-    return ItemWeights(
-        name, np.concatenate([*values, np.empty(0, np.float32)]), starts, np.concatenate([*columns, none]), known, power
-    )
+    """A model of a dense (n, n) matrix; with ``keep`` above 0, or above ``DENSE_ITEMS`` items, as ``sparse_weights``
+    (``keep`` 512 where not given). The matrix may be used as is: hand over a fresh one."""
+    if not keep and len(matrix) <= DENSE_ITEMS:
+        matrix = np.ascontiguousarray(matrix, np.float32)
+        return ItemWeights(name, matrix, np.empty(0, np.int64), np.empty(0, np.int32), known, power)
+    blocks = (matrix[start : start + BLOCK] for start in range(0, len(matrix), BLOCK))
+    return sparse_weights(name, blocks, known, power, keep or 512)
+
+
+def sparse_weights(name: str, blocks: Iterable[Floats], known: Bools, power: float, keep: int = 512) -> ItemWeights:
+    """A model of the rows of a matrix, given block by block, as CSR: the ``keep`` entries of greatest size in each."""
+    columns, values = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+    lengths = [np.zeros(1, np.int64)]
+    for block in blocks:
+        kept = min(keep, block.shape[1])
+        place = np.argpartition(-np.abs(block), kept - 1, axis=1)[:, :kept] if kept else np.empty((len(block), 0), int)
+        place.sort(axis=1)
+        value = np.take_along_axis(block, place, 1)
+        there = value != 0
+        columns.append(place[there].astype(np.int32))
+        values.append(value[there].astype(np.float32))
+        lengths.append(there.sum(1))
+    starts = np.cumsum(np.concatenate(lengths)).astype(np.int64)
+    return ItemWeights(name, np.concatenate(values), starts, np.concatenate(columns), known, power)
 
 
 def from_csr(name: str, matrix: Any, known: Bools, power: float) -> ItemWeights:
@@ -112,5 +120,5 @@ def from_csr(name: str, matrix: Any, known: Bools, power: float) -> ItemWeights:
     m.sum_duplicates()
     m.sort_indices()
     return ItemWeights(
-        name, m.data.astype(np.float32), m.indptr.astype(np.int64), m.indices.astype(np.int64), known, power
+        name, m.data.astype(np.float32), m.indptr.astype(np.int64), m.indices.astype(np.int32), known, power
     )

@@ -13,10 +13,10 @@ import numpy as np
 
 from matinee.errors import MatineeError
 from matinee.models.common import Positives, pick, positives, top, watched
-from matinee.models.gram import user_items
+from matinee.models.following import following
+from matinee.models.gram import DENSE_SHARE, gram_rows, user_items
 from matinee.models.linear import ItemWeights, item_weights
 from matinee.models.ridge import solved
-from matinee.models.transitions import pairs
 from matinee.types import Candidates, Floats, Interactions, Ints, Query
 
 MOST_ITEMS = 15_000  # the matrix has twice this side: 3.6 GB
@@ -99,18 +99,18 @@ class MemoriesModel:
 
 
 def moments(seen: Positives, data: Interactions, decays: tuple[float, float]) -> tuple[Floats, Floats]:
-    """Z'Z (2n, 2n), its upper triangle and its blocks on the diagonal, and Z'Y (2n, n), float32, as ``ridge.moments``
-    with z the fast and the slow sum side by side: for decays a and b
+    """Z'Z (2n, 2n), of which the lower left quarter stays empty, and Z'Y (2n, n), float32, as ``ridge.moments`` with z
+    the fast and the slow sum side by side: for decays a and b
     (Za)'Zb (1 - ab) = a (Za)'Y + b ((Zb)'Y)' + Y'Y - (the last za)(the last zb)'."""
     n = data.n_items
     crossed = np.zeros((2 * n, n), np.float32)
-    flat = [crossed[:n].reshape(-1), crossed[n:].reshape(-1)]
     lags = [max(1, ceil(log(1e-4) / log(decay))) for decay in decays]
-    for lag, (before, after, weight) in enumerate(pairs(data, max(lags), lambda lag: 1.0, same=True), start=1):
-        cell = before * n + after
-        for counts, decay, most in zip(flat, decays, lags, strict=True):
-            if lag <= most:
-                np.add.at(counts, cell, weight * np.float32(decay ** (lag - 1)))
+    after = following(seen, n, max(lags))
+    worth = [
+        decay ** np.arange(min(most, after.lags), dtype=np.float64) for decay, most in zip(decays, lags, strict=True)
+    ]
+    for item in np.flatnonzero(np.diff(after.starts)).tolist():
+        crossed[item], crossed[n + item] = (after.row(item, weights) for weights in worth)
     inputs = np.zeros((2 * n, 2 * n), np.float32)
     last = [
         user_items(seen, seen.strength * np.float32(decay) ** seen.rank.astype(np.float32), (data.n_users, n))
@@ -127,11 +127,14 @@ def moments(seen: Positives, data: Interactions, decays: tuple[float, float]) ->
             block[part] += np.float32(b) * crossed[j * n : (j + 1) * n][:, part].T
         block[np.diag_indices(n)] += squares
         block /= np.float32(1 - a * b)
-    inputs[n:, :n] = inputs[:n, n:].T
     return inputs, crossed
 
 
 def _subtract_product(out: Floats, left: Any, right: Any) -> None:
-    """out -= left'right, dense blocks of users at a time."""
+    """out -= left'right, blocks of users through BLAS, or of items where the matrices are sparse."""
+    if right.nnz <= DENSE_SHARE * right.shape[0] * right.shape[1]:
+        for start, rows in gram_rows(right, left=left):
+            out[start : start + len(rows)] -= rows
+        return
     for start in range(0, left.shape[0], 1024):
         out -= left[start : start + 1024].toarray().T @ right[start : start + 1024].toarray()

@@ -9,10 +9,10 @@ from math import ceil, log
 import numpy as np
 
 from matinee.models.common import Positives, positives, watched
-from matinee.models.ease import refuse_too_many
+from matinee.models.ease import refuse_too_many, singular
+from matinee.models.following import following
 from matinee.models.gram import gram, user_items
 from matinee.models.linear import ItemWeights, item_weights
-from matinee.models.transitions import dense_counts, pairs
 from matinee.types import Floats, Interactions
 
 
@@ -52,7 +52,8 @@ def moments(seen: Positives, data: Interactions, decay: float) -> tuple[Floats, 
     Z'Z + (the last z)(the last z)' = decay^2 Z'Z + decay (Z'Y + Y'Z) + Y'Y, which is solved for Z'Z.
     """
     lags = max(1, ceil(log(1e-5) / log(decay)))
-    crossed = dense_counts(pairs(data, lags, lambda lag: decay ** (lag - 1), same=True), data.n_items)
+    after = following(seen, data.n_items, lags)
+    crossed = after.square(decay ** np.arange(after.lags, dtype=np.float64))
     weight = seen.strength * np.float32(decay) ** seen.rank.astype(np.float32)
     last = user_items(seen, weight, (data.n_users, data.n_items))  # SciPy sums a pair that comes twice
     last.sum_duplicates()
@@ -68,11 +69,16 @@ def moments(seen: Positives, data: Interactions, decay: float) -> tuple[Floats, 
 
 
 def solved(left: Floats, right: Floats) -> Floats:
-    """X of left X = right, ``left`` symmetric positive definite; both may be overwritten."""
-    from scipy.linalg import cho_factor, cho_solve
+    """X of left X = right, ``left`` symmetric positive definite, of which the upper triangle counts. Both are float32
+    in C order and are overwritten: nothing as large is made beside them (LAPACK potrf, BLAS trsm)."""
+    from scipy.linalg import blas, lapack
 
     if not len(left):
         return right
-    factor = cho_factor(left, overwrite_a=True, check_finite=False)
-    out: Floats = cho_solve(factor, right, overwrite_b=True, check_finite=False)
-    return np.ascontiguousarray(out)
+    factor, info = lapack.spotrf(left.T, lower=1, overwrite_a=1)
+    if info != 0:
+        raise singular()
+    turned = right.T  # in Fortran's order as it lies: X' L L' = right'
+    turned = blas.strsm(1.0, factor, turned, side=1, lower=1, trans_a=1, overwrite_b=1)
+    out: Floats = blas.strsm(1.0, factor, turned, side=1, lower=1, trans_a=0, overwrite_b=1).T
+    return out
