@@ -18,6 +18,7 @@ import numpy as np
 from matinee.data.interactions import history_from_log
 from matinee.data.strength import table_of
 from matinee.errors import MatineeError
+from matinee.ingest.frames import forget_item
 from matinee.pipeline import catalogue as catalogues
 from matinee.pipeline.catalogue import Catalogue
 from matinee.protocols import Appended, Store, Strangers
@@ -266,9 +267,10 @@ class Service:
 
     def delete_item(self, id: str) -> bool:
         """True when there was one. Never returned again once this returns."""
-        row = int(self.store.item_rows([id])[0])
+        row, facts, state = int(self.store.item_rows([id])[0]), self.store.facts(id), self.state
         if not self.store.delete_item(id):
             return False
+        forget_item(self.library.path, row, facts, state.catalogue.covers, state.catalogue.media)
         self._change(lambda catalogue: catalogue.without(row) if row < catalogue.size else catalogue)
         return True
 

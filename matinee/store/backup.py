@@ -147,7 +147,9 @@ def _named(database: Path) -> Iterator[str]:
                 if inside(digest) and inside(name):
                     yield f"releases/{digest}/{name}"
         covers = [msgspec.json.decode(text) for (text,) in c.execute("SELECT value FROM facts WHERE key = 'cover'")]
+        shots = [msgspec.json.decode(text) for (text,) in c.execute("SELECT value FROM facts WHERE key = 'shots'")]
     names = {cover.get("file") for cover in covers if isinstance(cover, dict)}
+    names |= {shot.get("frame") for of_item in shots for shot in of_item or () if isinstance(shot, dict)}
     yield from sorted(name for name in names if isinstance(name, str) and inside(name))
 
 
