@@ -1,4 +1,4 @@
-"""What a serving process asks of its operating system: as many open files as it may have, and calm when they run out."""
+"""What a serving process asks of its system: as many open files as it may have, and calm when they run out."""
 
 from __future__ import annotations
 
