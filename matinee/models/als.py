@@ -11,7 +11,8 @@ import numpy as np
 from matinee.models.common import positives, watched
 from matinee.models.factors import Factors
 from matinee.models.gram import user_items
-from matinee.types import Floats, Interactions
+from matinee.models.rows import shared_out
+from matinee.types import Floats, Interactions, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,19 @@ def solve_rows(x: Any, other: Floats, settings: tuple[float, float, float]) -> F
     unobserved, ridge, scaling = settings
     dims = other.shape[1]
     out = np.zeros((x.shape[0], dims), np.float32)
-    base = unobserved * (other.T @ other)
+    base = np.float32(unobserved) * (other.T @ other)
     length = np.diff(x.indptr)
     penalty = ridge * (length + unobserved * x.shape[1]) ** scaling
-    for row in np.flatnonzero(length):
-        part = slice(x.indptr[row], x.indptr[row + 1])
-        own, weight = other[x.indices[part]], x.data[part]
-        left = base + (own * weight[:, None]).T @ own
-        left[np.diag_indices(dims)] += np.float32(penalty[row])
-        out[row] = np.linalg.solve(left, weight @ own)
+    diagonal = np.arange(dims)
+
+    def solve(rows: Ints) -> None:
+        for row in rows.tolist():
+            part = slice(x.indptr[row], x.indptr[row + 1])
+            own, weight = other[x.indices[part]], x.data[part]
+            left = base + (own * weight[:, None]).T @ own
+            left[diagonal, diagonal] += np.float32(penalty[row])
+            out[row] = np.linalg.solve(left, weight @ own)
+
+    rows = np.flatnonzero(length).astype(np.int64)
+    shared_out(solve, rows, length[rows] + dims)
     return out

@@ -9,7 +9,7 @@ import numpy as np
 
 from matinee.models.common import positives, watched
 from matinee.models.factors import Factors
-from matinee.types import Floats, Interactions
+from matinee.types import Floats, Interactions, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,17 @@ class BPR:
              - self.ridge * items[np.r_[i, j]]),
         )  # fmt: skip
         for target, squares, at, slope in slopes:
-            place, back = np.unique(at, return_inverse=True)
-            total = np.zeros((len(place), self.dims), np.float32)
-            np.add.at(total, back, slope)
+            place, total = summed(at, slope)
             squares[place] += total**2
             target[place] += np.float32(self.rate) * total / np.sqrt(squares[place])
+
+
+def summed(rows: Ints, values: Floats) -> tuple[Ints, Floats]:
+    """The distinct rows ascending, and the sum of the values (k, dims) of each."""
+    from scipy.sparse import csr_matrix
+
+    order = np.argsort(rows, kind="stable")
+    first = np.flatnonzero(np.r_[True, np.diff(rows[order]) != 0])
+    ones = np.ones(len(rows), np.float32)
+    gather = csr_matrix((ones, order, np.r_[first, len(rows)]), shape=(len(first), len(rows)))
+    return rows[order[first]], gather @ values

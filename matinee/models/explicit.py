@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from matinee.models.common import pick, silence, top
+from matinee.models.rows import shared_out
 from matinee.types import Bools, Candidates, Doubles, Floats, History, Interactions, Ints, Query
 
 
@@ -57,12 +58,18 @@ def _biases(rows: Ints, rest: Doubles, n: int, ridge: float) -> Doubles:
 def _solve(x: Any, other: Floats, ridge: float) -> Floats:
     """(rows, dims): the ridge regression of each row's values, stored ones alone, on the others' vectors."""
     out = np.zeros((x.shape[0], other.shape[1]), np.float32)
-    for row in np.flatnonzero(np.diff(x.indptr)):
-        part = slice(x.indptr[row], x.indptr[row + 1])
-        own = other[x.indices[part]]
-        left = own.T @ own
-        left[np.diag_indices_from(left)] += np.float32(ridge * len(own) + 1e-6)
-        out[row] = np.linalg.solve(left, own.T @ x.data[part])
+    length, diagonal = np.diff(x.indptr), np.arange(other.shape[1])
+
+    def solve(rows: Ints) -> None:
+        for row in rows.tolist():
+            part = slice(x.indptr[row], x.indptr[row + 1])
+            own = other[x.indices[part]]
+            left = own.T @ own
+            left[diagonal, diagonal] += np.float32(ridge * len(own) + 1e-6)
+            out[row] = np.linalg.solve(left, own.T @ x.data[part])
+
+    rows = np.flatnonzero(length).astype(np.int64)
+    shared_out(solve, rows, length[rows] + len(diagonal))
     return out
 
 
