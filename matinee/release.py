@@ -18,26 +18,38 @@ from typing import Any
 
 import numpy as np
 
+from matinee.encoders.fuse import Fuser
 from matinee.errors import MatineeError
 from matinee.models import load_model, tensors
 from matinee.models.blend import Blend
 from matinee.protocols import Model
 
-FORMAT = 1
-MANIFEST = "manifest.json"
+FORMAT = 2  # 2: the fusion is in it
+MANIFEST, FUSION = "manifest.json", "fusion.arrays.safetensors"  # no model's file has a dot more
 FILE_NAME = re.compile(r"[a-z0-9_]{1,64}\.safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """How one vector is made of an item's text, pictures and sound: ``fuser``, and ``spaces``, by modality the key of
+    the space it was fitted on. Vectors of other spaces must not be given to it."""
+
+    fuser: Fuser
+    spaces: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """``models`` by recipe name; ``weights`` of the blend, by the same names; ``n_items``: rows below it were known
-    when it was trained; ``made``: what made it (data digest, recipes with fields, code version, skipped experts)."""
+    when it was trained; ``made``: what made it (data digest, recipes with fields, code version, skipped experts);
+    ``fusion``: None where nothing was fused."""
 
     digest: str
     models: Mapping[str, Model]
     weights: Mapping[str, float]
     n_items: int
     made: Mapping[str, Any] = field(default_factory=dict)
+    fusion: Fused | None = None
 
     @property
     def blend(self) -> Blend:
@@ -50,6 +62,9 @@ def save_release(folder: Path, release: Release) -> dict[str, Any]:
     is left alone. Raises ``release.not_finite`` for a model with NaN or infinity in its arrays, before anything is
     written, and ``release.unwritable`` when the disk refuses; nothing is left behind then."""
     blobs = {f"{name}.safetensors": tensors.pack(_checked(name, m.arrays())) for name, m in release.models.items()}
+    fusion = release.fusion
+    if fusion is not None:
+        blobs[FUSION] = tensors.pack(_checked("fusion", fusion.fuser.arrays()))
     manifest = {
         "format": FORMAT,
         "digest": release.digest,
@@ -58,6 +73,7 @@ def save_release(folder: Path, release: Release) -> dict[str, Any]:
         "weights": {name: float(w) for name, w in release.weights.items()},
         "files": {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
         "made": dict(release.made),
+        "fusion": None if fusion is None else {"name": fusion.fuser.name, "spaces": dict(fusion.spaces)},
     }
     manifest["seal"] = _seal(manifest)
     temporary = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
@@ -92,33 +108,55 @@ def save_release(folder: Path, release: Release) -> dict[str, Any]:
 
 def load_release(folder: Path) -> Release:
     """Reads and checks a release. Raises ``release.missing`` (no manifest, or a file of it is gone),
-    ``release.corrupt`` (a byte differs) or ``release.newer`` (written by a later version). Executes nothing."""
+    ``release.corrupt`` (a byte differs), ``release.older`` or ``release.newer`` (of another format). Executes
+    nothing."""
     manifest = _manifest(folder)
     models: dict[str, Model] = {}
     for name in manifest["models"]:
         file = f"{name}.safetensors"
-        blob = _read(folder, file)
-        if hashlib.sha256(blob).hexdigest() != manifest["files"].get(file):
-            raise _corrupt(folder, f"{file} is not the file that was written")
+        arrays = _arrays(folder, file, manifest)
         try:
-            models[name] = load_model(name, tensors.unpack(blob))
+            models[name] = load_model(name, arrays)
         except KeyError as error:
             raise _corrupt(folder, f"{file} lacks {error}") from error
-    return Release(manifest["digest"], models, manifest["weights"], int(manifest["n_items"]), manifest["made"])
+    fusion = None
+    if told := manifest.get("fusion"):
+        arrays = _arrays(folder, FUSION, manifest)
+        try:
+            fusion = Fused(Fuser.from_arrays(str(told["name"]), arrays), dict(told["spaces"]))
+        except KeyError as error:
+            raise _corrupt(folder, f"{FUSION} lacks {error}") from error
+    n_items = int(manifest["n_items"])
+    return Release(manifest["digest"], models, manifest["weights"], n_items, manifest["made"], fusion)
+
+
+def _arrays(folder: Path, file: str, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    blob = _read(folder, file)
+    if hashlib.sha256(blob).hexdigest() != manifest["files"].get(file):
+        raise _corrupt(folder, f"{file} is not the file that was written")
+    return tensors.unpack(blob)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(_read(folder, MANIFEST))
-        seal, newer = manifest.pop("seal", ""), int(manifest["format"]) > FORMAT
+        seal, number = manifest.pop("seal", ""), int(manifest["format"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _corrupt(folder, f"{MANIFEST} cannot be read") from error
-    if newer:
+    if number > FORMAT:
         raise MatineeError(
             "release.newer",
             f"{folder} was written by a newer Matinee (format {manifest['format']}, this one reads {FORMAT}). "
             "Upgrade Matinee, or train again.",
             f"{folder} 由更新版本的 Matinee 写入（格式 {manifest['format']}，当前支持 {FORMAT}）。请升级，或重新训练。",
+        )
+    if number < FORMAT:
+        raise MatineeError(
+            "release.older",
+            f"{folder} was written by an older Matinee (format {number}, this one reads {FORMAT}). Train again: "
+            "matinee train",
+            f"{folder} 由旧版本的 Matinee 写入（格式 {number}，当前支持 {FORMAT}）。请重新训练：matinee train",
+            exit_code=1,
         )
     if seal != _seal(manifest):
         raise _corrupt(folder, f"{MANIFEST} was changed")

@@ -174,14 +174,14 @@ def search(
     query = " ".join(words)
     with service_at(at) as service:
         state = service.current()
-        vector = service.reader.encode(query)
-        found = find.search(state.catalogue, state.words, query, vector, n)
+        vectors = service.reader.asked(query)
+        found = find.search(state.catalogue, state.words, query, vectors, n)
         answers = Answers(state.catalogue, language())
         hits = tuple(
             forms.Hit(**answers.brief_fields(int(row)), score=round(float(score), 4), matched=name)
             for row, score, name in zip(found.rows, found.score, found.by, strict=True)
         )
-    if vector is None:
+    if not vectors:
         note(t("Only words were compared: the text weights are missing. Fetch them with: matinee weights fetch text",
                "只比较了字词：缺少文本模型权重。请下载：matinee weights fetch text"))  # fmt: skip
     if as_json:

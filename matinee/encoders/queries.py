@@ -8,27 +8,43 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matinee.encoders.bridge import bridge_key
 from matinee.encoders.table import entry_of, load_encoder, load_words
-from matinee.types import Clip, Floats
+from matinee.types import Clip, Floats, Space
 
 if TYPE_CHECKING:
     from matinee.protocols import Encoder
 
+SAID = ("speech", "written")  # spaces of words that are heard or seen in an item, made by the text encoder
+
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """``text``: the encoder of items' texts, None where a library has none; its vectors compare with those of texts, of
-    what is said and of label bridges. ``joint``: by the key of its space the reading side of a joint network, whose
-    vectors compare with those of pictures or sounds."""
+    """``texts``: the encoders of items' texts, the one that speaks for them first; ``joint``: by the key of its space
+    the reading side of a joint network, whose vectors compare with those of pictures or sounds."""
 
-    text: Encoder | None
+    texts: tuple[Encoder, ...]
     joint: dict[str, Encoder]
 
     def of(self, query: str) -> dict[str, Floats]:
-        """(dim,) unit vectors by the key of the space; one that reads nothing in it is left out."""
-        sides = dict(self.joint) if self.text is None else {self.text.space.key: self.text, **self.joint}
-        rows = {key: asked(encoder, [query])[0] for key, encoder in sides.items()}
-        return {key: row for key, row in rows.items() if np.isfinite(row).all()}
+        """(dim,) unit vectors by the key of every space they may be compared in: of texts, of what is said, of label
+        bridges, and of joint networks. One that reads nothing in the query is left out."""
+        sides = [(encoder, keys_led(encoder.space)) for encoder in self.texts[:1]]
+        sides += [(encoder, (encoder.space.key,)) for encoder in self.texts[1:]]
+        sides += [(encoder, (key,)) for key, encoder in self.joint.items()]
+        rows = [(asked(encoder, [query])[0], keys) for encoder, keys in sides]
+        return {key: row for row, keys in rows if np.isfinite(row).all() for key in keys}
+
+    def text(self, text: str) -> dict[Space, Floats]:
+        """(dim,) unit vectors of an item's text by space."""
+        rows = {encoder.space: encoder.encode([Clip(text=text)])[0] for encoder in self.texts}
+        return {space: row for space, row in rows.items() if np.isfinite(row).all()}
+
+
+def keys_led(text: Space) -> tuple[str, ...]:
+    """The keys of the spaces that a text encoder's vectors live in."""
+    bridges = (bridge_key(kind, text.key) for kind in ("frames", "sound"))
+    return (text.key, *bridges, *(f"{name}@{text.revision}" for name in SAID))
 
 
 def asked(encoder: Encoder, queries: Sequence[str]) -> Floats:
@@ -40,6 +56,5 @@ def asked(encoder: Encoder, queries: Sequence[str]) -> Floats:
 
 def load_queries(names: Sequence[str], precision: str = "float") -> Queries:
     """For the encoders that a library's settings name. Raises as ``load_encoder``."""
-    text = next((name for name in names if entry_of(name).reads == "text"), None)
-    joint = {entry_of(name).key: load_words(name) for name in names if entry_of(name).joint}
-    return Queries(load_encoder(text, precision) if text else None, joint)
+    texts = tuple(load_encoder(name, precision) for name in names if entry_of(name).reads == "text")
+    return Queries(texts, {entry_of(name).key: load_words(name) for name in names if entry_of(name).joint})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,18 @@ import numpy as np
 from matinee.models.common import Taste, silence, taste, top
 from matinee.types import Bools, Candidates, Floats, Interactions, Ints, Query
 
-FEATURE, ONLY = "feature.", "only."
+FEATURE, ONLY, FUSED = "feature.", "only.", "fused"
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """``power``: how fast the history fades. ``modalities``: which features to use, empty for all there are.
-    ``fused``: one cosine of all modalities side by side instead of the mean of one each. ``short``: the share of
-    the profile that is the last ``recent`` items alone, evenly: a short memory beside the long one."""
+    """``power``: how fast the history fades. ``fused``: where the data has the modality ``fused``, that alone speaks,
+    else all by the mean of one cosine each. ``modalities``: which features to use instead. ``short``: the share of the
+    profile that is the last ``recent`` items alone, evenly: a short memory beside the long one."""
 
     power: float = 0.5
     modalities: tuple[str, ...] = ()
-    fused: bool = False
+    fused: bool = True
     short: float = 0.0
     recent: int = 3
     name: str = "content"
@@ -41,7 +41,7 @@ class Memory:
     power: float
     short: float
     recent: int
-    fused: bool = False
+    fused: bool = True
     only: tuple[str, ...] = ()
 
     def of(self, query: Query, n_items: int) -> Taste:
@@ -171,25 +171,25 @@ class ContentModel:
         features = {key.removeprefix(FEATURE): arrays[key] for key in sorted(arrays) if key.startswith(FEATURE)}
         power, short, recent, fused = arrays["memory"].tolist()
         only = tuple(key.removeprefix(ONLY) for key in sorted(arrays) if key.startswith(ONLY))
-        memory = Memory(power, short, int(recent))
-        model = content_model(name, features, memory, int(arrays["n_items"]))
-        return replace(model, memory=replace(memory, fused=bool(fused), only=only))
+        memory = Memory(power, short, int(recent), bool(fused), only)
+        return content_model(name, features, memory, int(arrays["n_items"]))
 
 
 def content_model(name: str, features: Mapping[str, Floats], memory: Memory, n_items: int) -> ContentModel:
     """A model of features by modality; rows of NaN or of zeros are missing. A modality without rows drops out."""
-    kept = {key: modality(features[key]) for key in sorted(features) if not memory.only or key in memory.only}
-    kept = {key: m for key, m in kept.items() if (m.scale > 0).any()}
-    if memory.fused and kept:
-        kept = {"fused": modality(fused(kept))}
-    return ContentModel(name, kept, memory, n_items)
+    chosen = memory.only or ((FUSED,) if memory.fused and FUSED in features else set(features) - {FUSED})
+    kept = {key: modality(features[key]) for key in sorted(features) if key in chosen}
+    return ContentModel(name, {key: m for key, m in kept.items() if (m.scale > 0).any()}, memory, n_items)
 
 
-def fused(modalities: Mapping[str, Modality]) -> Floats:
-    """(n, sum of dims) float32: the centred unit vectors side by side, zeros where an item lacks a modality, so
-    that two items are compared by what both have."""
-    n = max(len(m.scale) for m in modalities.values())
-    return np.concatenate([m.centred(np.arange(n)) for m in modalities.values()], axis=1)
+def side_by_side(features: Mapping[str, Floats]) -> Modality | None:
+    """One space of all features: the fused one where there is one, else the centred unit vectors next to each other,
+    zeros where an item lacks a modality, so that two items are compared by what both have. None without features."""
+    kept = content_model("", features, Memory(0, 0, 0), max(map(len, features.values()), default=0)).modalities
+    if len(kept) < 2:
+        return next(iter(kept.values()), None)
+    n = max(len(m.scale) for m in kept.values())
+    return modality(np.concatenate([m.centred(np.arange(n)) for m in kept.values()], axis=1))
 
 
 def modality(vectors: Floats) -> Modality:

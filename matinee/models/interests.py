@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from matinee.models.common import Taste, pick, silence, taste, top
-from matinee.models.content import FEATURE, Memory, Modality, content_model
+from matinee.models.content import FEATURE, FUSED, Modality, side_by_side
 from matinee.types import Candidates, Floats, Interactions, Ints, Query
 
 ROUNDS = 10
@@ -19,24 +19,26 @@ ROUNDS = 10
 @dataclass(frozen=True, slots=True)
 class Interests:
     """``most`` interests a person; ``size_power``: an interest's score is multiplied by its share of the history
-    to this power; ``power``: how fast the history fades."""
+    to this power; ``power``: how fast the history fades; ``fused``: by the modality ``fused`` where the data has it,
+    else by all modalities side by side."""
 
     most: int = 4
     size_power: float = 0.2
     power: float = 0.3
+    fused: bool = True
     name: str = "content_interests"
 
     def fit(self, data: Interactions, *, seed: int = 0) -> InterestsModel:
         """Learns nothing from the log."""
         del seed
-        return interests_model(
-            self.name, data.features, np.array([self.most, self.size_power, self.power]), data.n_items
-        )
+        there = FUSED in data.features
+        features = {m: x for m, x in data.features.items() if not there or self.fused == (m == FUSED)}
+        return interests_model(self.name, features, np.array([self.most, self.size_power, self.power]), data.n_items)
 
 
 @dataclass(frozen=True, slots=True)
 class InterestsModel:
-    """``space``: all modalities side by side, centred (None without features); ``raw``: the features it came from;
+    """``space``: the fused modality, or all side by side, centred (None without); ``raw``: the features it came from;
     ``settings``: most, size_power, power."""
 
     name: str
@@ -47,7 +49,8 @@ class InterestsModel:
 
     def with_features(self, features: Mapping[str, Floats]) -> InterestsModel:
         """The same model over other features: rows may have been added since."""
-        return interests_model(self.name, features, self.settings, max(map(len, features.values()), default=0))
+        used = {m: x for m, x in features.items() if not self.raw or m in self.raw}
+        return interests_model(self.name, used, self.settings, max(map(len, features.values()), default=0))
 
     def _said(self, query: Query) -> tuple[Taste, Floats, Ints]:
         """The history, its unit vectors, and the interest that each item of it belongs to (-1: has no vector)."""
@@ -122,8 +125,7 @@ class InterestsModel:
 
 
 def interests_model(name: str, features: Mapping[str, Floats], settings: Floats, n_items: int) -> InterestsModel:
-    fused = content_model(name, features, Memory(0, 0, 0, True), n_items).modalities.get("fused")
-    return InterestsModel(name, fused, dict(features), settings, n_items)
+    return InterestsModel(name, side_by_side(features), dict(features), settings, n_items)
 
 
 def parted(vectors: Floats, weight: Floats, most: int) -> Ints:

@@ -4,7 +4,7 @@ this and the user's history, so a request never waits for a write, and offline r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,14 +14,15 @@ import numpy as np
 from matinee.index.exact import ExactIndex
 from matinee.index.lists import Lists
 from matinee.pipeline.expression import parse
+from matinee.pipeline.fused import FUSED, Fusion
 from matinee.protocols import Store
-from matinee.types import Bools, Doubles, Floats, Ints, Item, Space
+from matinee.types import MODALITIES, Bools, Doubles, Floats, Ints, Item, Space
 
 LABELS = ("labels.frames", "labels.sound")
-CONTENT = ("text", "frames", "sound")  # spaces that describe an item; others exist for search only
 MASKS = 32  # filter texts whose answer is kept
 LARGE = 50_000  # vectors of a space from which requests look through the nearest lists instead of all
 Labels = tuple[tuple[str, float], ...]
+Choose = Callable[[Mapping[Space, int]], Mapping[str, Space]]  # of the spaces with their counts, those to be read
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ class Catalogue:
 
     ``released`` and ``expires`` are -inf and +inf where unknown. ``collection`` (size,) holds positions in
     ``collections``; ``categories`` names the rows of each category, ascending. ``within``: the vocabulary of what is
-    said and stands written in an item (``matinee.pipeline.tokens.vocabulary``).
+    said and stands written in an item (``matinee.pipeline.tokens.vocabulary``). ``shelves`` by the kind of what they
+    describe (text, frames ...) or the name of their space; ``fused`` is what ``fusion`` makes of the others.
     """
 
     revision: int
@@ -154,6 +156,7 @@ class Catalogue:
     media: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     covers: Mapping[int, str] = field(default_factory=dict)
     within: Mapping[int, str] = field(default_factory=dict)
+    fusion: Fusion | None = None
 
     @property
     def size(self) -> int:
@@ -173,8 +176,26 @@ class Catalogue:
         return self.rows.get(id, -1)
 
     def content(self) -> tuple[Shelf, ...]:
-        """The shelves that describe items, in a fixed order."""
-        return tuple(self.shelves[name] for name in CONTENT if name in self.shelves)
+        """The shelves that describe items, each one thing of them, in a fixed order."""
+        kinds = {name: shelf.space.kind for name, shelf in self.shelves.items()}
+        described = sorted((MODALITIES.index(kind), name) for name, kind in kinds.items() if kind)
+        return tuple(self.shelves[name] for _, name in described)
+
+    def compared(self) -> tuple[Shelf, ...]:
+        """The shelves by which items are scored: the fused one, or all that describe items where there is none."""
+        return (self.shelves[FUSED],) if FUSED in self.shelves else self.content()
+
+    def fused_by(self, fusion: Fusion | None) -> Catalogue:
+        """The same catalogue with the fused vectors of a release, or with none. O(size x dims x fused dim)."""
+        if fusion is self.fusion or (fusion and self.fusion and fusion.made == self.fusion.made):
+            return self
+        shelves = {name: shelf for name, shelf in self.shelves.items() if name != FUSED}
+        if fusion is not None:
+            vectors = fusion.rows(shelves, self.living)
+            told = np.isfinite(vectors).all(axis=1)
+            if told.any():
+                shelves[FUSED] = Shelf.build(fusion.space, self.living[told], vectors[told], self.size)
+        return replace(self, shelves=shelves, fusion=fusion)
 
     @cached_property
     def living(self) -> Ints:
@@ -251,15 +272,23 @@ class Catalogue:
         base = _arrays(self.revision, items)
         shelves = dict(self.shelves)
         for space, vector in vectors.items():
-            old = shelves.get(space.name)
-            if old is None or old.space != space:
-                none = np.empty((0, space.dim), np.float32)
-                old = Shelf.build(space, np.empty(0, np.int64), none, size)
-            shelves[space.name] = old.with_vector(row, vector, size)
+            name = next((n for n, shelf in shelves.items() if shelf.space == space), space.kind or space.name)
+            shelves[name] = _with(shelves.get(name), space, row, vector, size)
+        if self.fusion is not None:
+            fused = self.fusion.rows(shelves, np.array([row], np.int64))[0]
+            if np.isfinite(fused).all():
+                shelves[FUSED] = _with(shelves.get(FUSED), self.fusion.space, row, fused, size)
         shelves = {name: replace(s, place=_grown(s.place, size)) for name, s in shelves.items()}
         return replace(
-            base, shelves=shelves, labels=self.labels, media=self.media, covers=self.covers, within=self.within
-        )
+            base, shelves=shelves, labels=self.labels, media=self.media, covers=self.covers, within=self.within,
+            fusion=self.fusion,
+        )  # fmt: skip
+
+
+def _with(old: Shelf | None, space: Space, row: int, vector: Floats, size: int) -> Shelf:
+    if old is None or old.space != space:
+        old = Shelf.build(space, np.empty(0, np.int64), np.empty((0, space.dim), np.float32), size)
+    return old.with_vector(row, vector, size)
 
 
 def _grown(place: Ints, size: int) -> Ints:
@@ -294,7 +323,15 @@ def _arrays(revision: int, items: Sequence[Item | None]) -> Catalogue:
     return Catalogue(revision, tuple(items), rows, alive, collection, tuple(names), by_category, released, expires)
 
 
-def build(store: Store) -> Catalogue:
+def fullest(found: Mapping[Space, int]) -> dict[str, Space]:
+    """Of each kind the space with the most vectors; where they are as many, the later revision."""
+    best: dict[str, Space] = {}
+    for space in sorted((s for s, n in found.items() if n), key=lambda s: (found[s], s.revision)):
+        best[space.kind or space.name] = space
+    return best
+
+
+def build(store: Store, choose: Choose = fullest) -> Catalogue:
     """Reads the whole store. The revision is read first: what changes meanwhile makes it stale, never wrong.
 
     Cost: one pass over items, facts and vectors; about 0.3 s for 10,000 items with 512-d vectors.
@@ -305,13 +342,12 @@ def build(store: Store) -> Catalogue:
     for row, item in found:
         items[row] = item
     base = _arrays(revision, items)
+    vectors = {space: store.vectors(space) for space in store.spaces()}
     shelves: dict[str, Shelf] = {}
-    for space in store.spaces():
-        rows, vectors = store.vectors(space)
+    for name, space in choose({space: len(rows) for space, (rows, _) in vectors.items()}).items():
+        rows, matrix = vectors[space]
         inside = rows < base.size
-        # a later revision of an encoder replaces the former once it has read more than half as much
-        if (old := shelves.get(space.name)) is None or len(rows) * 2 > len(old.rows):
-            shelves[space.name] = Shelf.build(space, rows[inside], vectors[inside], base.size)
+        shelves[name] = Shelf.build(space, rows[inside], matrix[inside], base.size)
     labels = {key: {row: _labels(value) for row, value in store.all_facts(key)} for key in LABELS}
     covers = {row: str(value["file"]) for row, value in store.all_facts("cover") if "file" in value}
     media = {row: value for row, value in store.all_facts("media") if isinstance(value, dict)}

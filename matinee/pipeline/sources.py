@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ class Nearest:
         told = Told.of(history)
         weight = told.weights(POWER)[0]
         profiles = []
-        for shelf in self.catalogue.content():
+        for shelf in self.catalogue.compared():
             total = weight @ shelf.centred(told.items)
             length = float(np.linalg.norm(total))
             if length > 1e-6:
@@ -97,9 +98,11 @@ class Nearest:
 
     def table(self, query: Query, items: Ints) -> NearestTable:
         told = Told.of(query.history)
-        past = tuple(shelf.centred(told.items) for shelf in self.catalogue.content())
-        here = tuple(shelf.centred(items) for shelf in self.catalogue.content())
-        return NearestTable(self.catalogue.content(), told, items, past, here, len(query.history))
+        shelves = self.catalogue.compared()
+        past = tuple(shelf.centred(told.items) for shelf in shelves)
+        here = tuple(shelf.centred(items) for shelf in shelves)
+        apart = self.catalogue.content() if any(not shelf.space.kind for shelf in shelves) else ()
+        return NearestTable(shelves, told, items, past, here, len(query.history), apart)
 
     def explain(self, query: Query, items: Ints) -> Floats:
         """(len(items), len(history)): the terms of ``score``, summing to it."""
@@ -116,7 +119,8 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class NearestTable:
-    """By shelf the centred unit vectors of the past (m, dim) and of the candidates (n, dim)."""
+    """By shelf the centred unit vectors of the past (m, dim) and of the candidates (n, dim). ``apart``: what a fused
+    shelf was made of, among which its terms are shared out."""
 
     shelves: tuple[Shelf, ...]
     told: Told
@@ -124,6 +128,7 @@ class NearestTable:
     past: tuple[Floats, ...]
     here: tuple[Floats, ...]
     history: int
+    apart: tuple[Shelf, ...] = ()
 
     def scores(self, without: Sequence[int] = ()) -> Floats:
         """(1 + len(without), n) scores by the whole history, then without each named past item."""
@@ -148,11 +153,24 @@ class NearestTable:
             length = float(np.linalg.norm(weight @ past))
             if length <= 1e-6:
                 continue
-            terms = np.zeros((len(picked), self.history), np.float32)
-            terms[:, self.told.at] = here[picked] @ past.T * weight / (length * shelf.spread)
-            found_[shelf.space.name] = terms
+            part = here[picked] @ past.T * weight / (length * shelf.spread)
+            shares = {shelf.space.kind: np.float32(1)} if shelf.space.kind else self._shares(picked)
+            for kind, share in shares.items():
+                terms = found_.setdefault(kind, np.zeros((len(picked), self.history), np.float32))
+                terms[:, self.told.at] += part * share
             count += shelf.has(self.items[picked])
         return {space: np.asarray(terms / np.maximum(count, 1)[:, None], np.float32) for space, terms in found_.items()}
+
+    def _shares(self, picked: Ints) -> dict[str, Any]:
+        """By kind (len(picked), len(told.items)) how much of a fused likeness is of text, pictures or sound: in
+        proportion to the likeness of each, "" where they are unlike in all."""
+        likeness: dict[str, Any] = {}
+        for shelf in self.apart:
+            cosine = shelf.centred(self.items[picked]) @ shelf.centred(self.told.items).T / shelf.spread
+            likeness[shelf.space.kind] = likeness.get(shelf.space.kind, 0) + np.maximum(cosine, 0)
+        total = sum(likeness.values(), np.zeros((len(picked), len(self.told.items)), np.float32))
+        shares = {kind: part / np.maximum(total, 1e-9) for kind, part in likeness.items()}
+        return {**shares, "": (total <= 1e-9).astype(np.float32)}
 
 
 def _mean(total: Floats, count: Floats) -> Floats:

@@ -16,6 +16,11 @@ from matinee.types import Ints, Limits, Query
 
 def recommendations(service: Service, user: str, n: int, ask: Ask, lang: Language) -> forms.Recommendations:
     """A slate for a user, best first; ``note`` says why it is short. Raises what ``Service.answer`` raises."""
+    with service.lane:
+        return _recommended(service, user, n, ask, lang)
+
+
+def _recommended(service: Service, user: str, n: int, ask: Ask, lang: Language) -> forms.Recommendations:
     answered = service.answer(user, n, ask)
     slate, catalogue = answered.slate, answered.state.catalogue
     shown = (*answered.query.limits.shown, *slate.items.tolist())
@@ -77,11 +82,11 @@ def similar(service: Service, item: str, by: str, n: int, lang: Language, where:
 def search(service: Service, query: str, n: int, lang: Language, where: str = "") -> forms.Hits:
     """What a few words mean, of the items that ``where`` holds of; ``note`` says so where only words were compared."""
     state = service.current()
-    vector = service.reader.encode(query)
-    found = find.search(state.catalogue, state.words, query, vector, n, here(state, where))
+    vectors = service.reader.asked(query)
+    found = find.search(state.catalogue, state.words, query, vectors, n, here(state, where))
     answers = Answers(state.catalogue, lang)
     hits = tuple(
         forms.Hit(**answers.brief_fields(int(row)), score=round(float(score), 4), matched=name)
         for row, score, name in zip(found.rows, found.score, found.by, strict=True)
     )
-    return forms.Hits(query=query, items=hits, note=None if vector is not None else words.said("lexical", lang))
+    return forms.Hits(query=query, items=hits, note=None if vectors else words.said("lexical", lang))

@@ -19,6 +19,7 @@ from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.dpp import DPP
 from matinee.pipeline.experts import Grown, Same
 from matinee.pipeline.explore import Explorer
+from matinee.pipeline.fused import Fusion
 from matinee.pipeline.onward import Again, Continue, Next, OnAir, OnwardFirst, OnwardReasons
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.reasons import FromExperts
@@ -57,10 +58,15 @@ class State:
     serving: Serving
     trained: Release | None = None
     quick: Quick = Quick(())
+    fusion: Fusion | None = None
 
     @staticmethod
     def of(catalogue: Catalogue, trends: Trends, serving: Serving, trained: Release | None) -> State:
-        return State(catalogue, trends, serving, trained, Quick.of(trained) if trained else Quick(()))
+        if trained is None:
+            return State(catalogue.fused_by(None), trends, serving)
+        told = trained.fusion
+        fusion = Fusion(told.fuser, told.spaces, trained.digest) if told else None
+        return State(catalogue.fused_by(fusion), trends, serving, trained, Quick.of(trained), fusion)
 
     def with_release(self, trained: Release | None) -> State:
         if trained is self.trained:
@@ -111,7 +117,7 @@ class State:
     def over(self, catalogue: Catalogue) -> State:
         """The same release over a changed catalogue."""
         trends = {half: popularity.grown(catalogue.size) for half, popularity in self.trends.items()}
-        return replace(self, catalogue=catalogue, trends=trends)
+        return replace(self, catalogue=catalogue.fused_by(self.fusion), trends=trends)
 
     def recounted(self, log_: Log) -> State:
         """The same with newer counts."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from matinee.pipeline.catalogue import Catalogue, Shelf
+from matinee.pipeline.fused import FUSED
 from matinee.pipeline.selectors import top_of
 from matinee.pipeline.tokens import folded, tokens
 from matinee.protocols import Model
-from matinee.types import EVENT_KINDS, Candidates, Floats, History, Ints, Item, Query
+from matinee.types import EVENT_KINDS, MODALITIES, Candidates, Floats, History, Ints, Item, Query
 
 BY = {"text": "text", "picture": "frames", "sound": "sound", "speech": "speech"}
-MEANT = {  # spaces a query's vector lives in
-    "text": "text", "bridge.frames": "picture", "bridge.sound": "sound", "speech": "speech", "written": "written",
+MEANT = {  # what spoke where a query met a space of this kind or name
+    "text": "text", "frames": "picture", "clips": "picture", "sound": "sound", "bridge.frames": "picture",
+    "bridge.sound": "sound", "speech": "speech", "written": "written",
 }  # fmt: skip
 FAR = 6.0  # deviations above usual that count as a full match of meaning
 
@@ -37,13 +39,17 @@ def similar(
     rows = np.flatnonzero(catalogue.alive).astype(np.int64) if among is None else among
     rows = rows[rows != row]
     likeness: dict[str, Floats] = {}
+    fused = catalogue.shelves.get(FUSED)
     for name, space in BY.items():
         shelf = catalogue.shelves.get(space)
         if by in (name, "all") and shelf is not None and shelf.has(np.array([row]))[0]:
             likeness[name] = to_item(shelf, row, rows)
     if by in ("behaviour", "all") and behaviour:
         likeness["behaviour"] = _watched_with(behaviour, row, rows)
-    return _merged(rows, likeness, n)
+    if by != "all" or fused is None or not fused.has(np.array([row]))[0]:
+        return _merged(rows, likeness, likeness, n)
+    apart = {name: part for name, part in likeness.items() if BY.get(name) not in MODALITIES}
+    return _merged(rows, {**apart, FUSED: to_item(fused, row, rows)}, likeness, n)
 
 
 def to_item(shelf: Shelf, row: int, rows: Ints) -> Floats:
@@ -72,17 +78,18 @@ def _watched_with(models: Sequence[Model], row: int, rows: Ints) -> Floats:
     return np.where(total > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-def _merged(rows: Ints, likeness: dict[str, Floats], n: int) -> Found:
-    """The mean over what has an opinion; what is no more alike than two random items is not similar."""
-    if not likeness or not len(rows):
+def _merged(rows: Ints, likeness: dict[str, Floats], apart: dict[str, Floats], n: int) -> Found:
+    """The mean over what has an opinion; what is no more alike than two random items is not similar. ``apart``: what is
+    asked which spoke most."""
+    if not likeness or not apart or not len(rows):
         return Found(np.empty(0, np.int64), np.empty(0, np.float32), ())
-    names = tuple(likeness)
+    names = tuple(apart)
     table = np.stack(list(likeness.values()))
     told = ~np.isnan(table)
     count = told.sum(axis=0)
     mean = np.nan_to_num(table).sum(axis=0) / np.maximum(count, 1)
     mean = np.where((count > 0) & (mean > 0), mean, np.nan).astype(np.float32)
-    most = np.argmax(np.where(told, table, -np.inf), axis=0)
+    most = np.argmax(np.nan_to_num(np.stack(list(apart.values())), nan=-np.inf), axis=0)
     place = dict(zip(rows.tolist(), most.tolist(), strict=True))
     items, score = top_of(rows, mean, n)
     return Found(items, score, tuple(names[place[int(i)]] for i in items))
@@ -121,26 +128,24 @@ class Words:
 
 
 def search(
-    catalogue: Catalogue, words: Words, query: str, vector: Floats | None, n: int, among: Ints | None = None
+    catalogue: Catalogue, words: Words, query: str, vectors: Mapping[str, Floats], n: int, among: Ints | None = None
 ) -> Found:  # fmt: skip
-    """Items that a text means: cosines of its vector to what items say, show and sound like, and words in common.
+    """Items that a text means: cosines of its vectors to what items say, show and sound like, and words in common.
 
-    ``vector`` None compares words alone; ``among`` None looks at all that are alive. O(size dim + size words).
+    ``vectors`` by the key of the space each is to be compared in, none to compare words alone; ``among`` None looks at
+    all that are alive. O(size dim + size words).
     """
     lexical = words.match(query)
     score, by = lexical.copy(), np.where(lexical > 0, 0, -1)
-    names = ["words", *MEANT.values()]
-    if vector is not None:
-        best = np.zeros(len(words.rows), np.float32)
-        for i, space in enumerate(MEANT, 1):
-            shelf = catalogue.shelves.get(space)
-            if shelf is None or shelf.space.dim != len(vector):
-                continue
-            cosine = shelf.take(words.rows) @ vector
-            meant = np.nan_to_num(_clear(cosine))
-            by = np.where((meant > best) & (meant > lexical), i, by)
-            best = np.maximum(best, meant)
-        score = score + best
+    names, best = ["words"], np.zeros(len(words.rows), np.float32)
+    for shelf in catalogue.shelves.values():
+        if (vector := vectors.get(shelf.space.key)) is None:
+            continue
+        names.append(MEANT.get(shelf.space.kind or shelf.space.name, "text"))
+        meant = np.nan_to_num(_clear(shelf.take(words.rows) @ vector))
+        by = np.where((meant > best) & (meant > lexical), len(names) - 1, by)
+        best = np.maximum(best, meant)
+    score = score + best
     if among is not None:
         score = np.where(np.isin(words.rows, among), score, 0)
     score = np.where(score > 0, score, np.nan).astype(np.float32)

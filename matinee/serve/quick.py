@@ -53,7 +53,7 @@ def _quick(model: Model, places: Places) -> Model:
 def _plain(model: ContentModel) -> bool:
     """Whether ``Nearest`` is the same measure."""
     memory = model.memory
-    return model.name == "content" and memory.power == POWER and not (memory.short or memory.fused or memory.only)
+    return model.name == "content" and memory.power == POWER and memory.fused and not (memory.short or memory.only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ class QuickBlend:
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
         worked = self._worked(query, candidates)
-        return level_each(worked.opinions, self.blend.weights, len(candidates))[0]
+        score: Floats = level_each(worked.opinions, self.blend.weights, len(candidates))[0]
+        return score
 
     def parts(self, query: Query, candidates: Candidates) -> Floats:
         """(n, len(models)) what each expert adds to the weighted mean; NaN = no opinion."""

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import logging
 import threading
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from matinee.errors import MatineeError
-from matinee.protocols import Encoder
-from matinee.types import Clip, Floats, Space
+from matinee.types import Floats, Space
+
+if TYPE_CHECKING:
+    from matinee.encoders.queries import Queries
 
 log = logging.getLogger("matinee.serve")
+MISSING = ("weights.missing", "hub.extra", "hub.missing", "hub.unreachable")
 PATIENCE = 20.0  # seconds a caller waits for the encoder to load
 
 
 class Reader:
-    """Encodes queries and the text of items put by the API. ``state`` is waiting, ready, missing or broken."""
+    """Encodes queries and the text of items put by the API, with what the library's settings name. ``state`` is
+    waiting, ready, missing, broken, or none where the settings name nothing that reads."""
 
-    def __init__(self, encoder: Encoder | None = None) -> None:
-        self._encoder = encoder
-        self.state = "ready" if encoder else "waiting"
+    def __init__(self, names: Sequence[str] = ("text",), precision: str = "float") -> None:
+        self.names, self.precision = tuple(names), precision
+        self._queries: Queries | None = None
+        self.state = "waiting"
         self._loaded = threading.Event()
         self._started = threading.Lock()
-        self._begun = encoder is not None
-        if encoder:
-            self._loaded.set()
+        self._begun = False
 
     def start(self) -> None:
         """Begins to load, once, in a thread of its own."""
@@ -36,13 +39,13 @@ class Reader:
 
     def _load(self) -> None:
         try:
-            from matinee.encoders.table import load_encoder
+            from matinee.encoders.queries import load_queries
 
-            encoder = load_encoder("text")
-            encoder.encode([Clip(text="warm")])
-            self._encoder, self.state = encoder, "ready"
+            queries = load_queries(self.names, self.precision)
+            queries.of("warm")
+            self._queries, self.state = queries, "ready" if queries.texts or queries.joint else "none"
         except MatineeError as error:
-            self.state = "missing" if error.code == "weights.missing" else "broken"
+            self.state = "missing" if error.code in MISSING else "broken"
             log.warning("text encoder: %s", error)
         except Exception:
             self.state = "broken"
@@ -50,16 +53,14 @@ class Reader:
         finally:
             self._loaded.set()
 
-    def space(self) -> Space | None:
+    def text(self, text: str) -> Mapping[Space, Floats]:
+        """(dim,) unit vectors of an item's text by space; empty where no encoder is there or reads anything in it."""
         self.start()
         self._loaded.wait(PATIENCE)
-        return self._encoder.space if self._encoder else None
+        return self._queries.text(text) if self._queries and text.strip() else {}
 
-    def encode(self, text: str) -> Floats | None:
-        """(dim,) unit vector of a text; None where the encoder is not there or reads nothing in it."""
+    def asked(self, query: str) -> Mapping[str, Floats]:
+        """(dim,) unit vectors of a query by the key of each space it may be compared in; empty likewise."""
         self.start()
         self._loaded.wait(PATIENCE)
-        if self._encoder is None or not text.strip():
-            return None
-        vector = self._encoder.encode([Clip(text=text)])[0]
-        return None if np.isnan(vector).any() else vector
+        return self._queries.of(query) if self._queries and query.strip() else {}

@@ -31,7 +31,7 @@ from matinee.serve.metrics import Metrics
 from matinee.serve.muted import muted, quieted
 from matinee.serve.reading import Reader
 from matinee.settings import Library
-from matinee.types import EVENT_KINDS, Controls, Floats, History, Ints, Item, Limits, Query, Slate, Space
+from matinee.types import EVENT_KINDS, Controls, History, Ints, Item, Limits, Query, Slate, Space
 
 log = logging.getLogger("matinee.serve")
 INLINE = 0.05  # seconds: a refresh that takes less is done by the request that notices
@@ -72,14 +72,14 @@ class Service:
     def __init__(self, library: Library, store: Store, reader: Reader | None = None) -> None:
         self.library, self.store = library, store
         self._table = table_of(library.settings.strength)
-        self.reader = reader or Reader()
+        self.reader = reader or Reader(library.settings.encoders, library.settings.precision)
         self._lock = threading.Lock()  # held for swaps, never while reading the store at length
         self._refreshing = Refreshing()
         self._files: Mapping[str, str] = {}
         self.metrics = Metrics()
         self.chances = Chances(library.path / "slates.jsonl")
         started = time.monotonic()
-        catalogue = catalogues.build(store)
+        catalogue = catalogues.build(store, self._spaces)
         log_ = store.log()
         trends = counted(no_trends(self._table), log_, catalogue.size)
         self._busy = np.bincount(log_.users)  # events by user row
@@ -103,6 +103,11 @@ class Service:
                 threading.Thread(target=self._refresh, name="matinee-refresh", daemon=True).start()
         return self.state
 
+    def _spaces(self, found: Mapping[Space, int]) -> Mapping[str, Space]:
+        from matinee.encoders.senses import in_force as spaces_in_force
+
+        return spaces_in_force(found, self.library.settings.encoders)
+
     def _may_refresh(self, now: float) -> bool:
         with self._lock:
             book = self._refreshing
@@ -116,9 +121,9 @@ class Service:
     def _refresh(self) -> None:
         book, started = self._refreshing, time.monotonic()
         try:
-            fresh = catalogues.build(self.store)
+            fresh = catalogues.build(self.store, self._spaces)
             trained = in_force(self.library, self.store, self.state.trained)
-            warmed(self.state.with_release(trained).over(fresh))
+            fresh = warmed(self.state.with_release(trained).over(fresh)).catalogue
             gc.freeze()
             with self._lock:
                 for change in book.changes:  # made by this server while the store was being read
@@ -255,13 +260,12 @@ class Service:
         from matinee.ingest.run import put_rows, text_hash, text_of  # as ingest would, so that neither encodes twice
 
         text = text_of(item)
-        vector, space, digest = self.reader.encode(text), self.reader.space(), text_hash(text)
-        vectors: dict[Space, Floats] = {}
+        vectors, digest = self.reader.text(text), text_hash(text)
         with self.store.together():
             row = int(self.store.put_items([item])[0])
-            if vector is not None and space is not None and put_rows(self.store, space, [digest], vector[None]):
-                self.store.link_content(item.id, space, digest)
-                vectors[space] = vector
+            for space, vector in vectors.items():
+                if put_rows(self.store, space, [digest], vector[None]):
+                    self.store.link_content(item.id, space, digest)
         self._change(lambda catalogue: catalogue.with_item(row, item, vectors))
         return row
 
