@@ -8,7 +8,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -18,10 +18,14 @@ SETTINGS = "matinee.toml"
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``recipes`` are names of ``matinee.models.RECIPES``; the blend weighs those that have an opinion."""
+    """``recipes`` are names of ``matinee.models.RECIPES``; the blend weighs those that have an opinion. While a server
+    runs it trains every ``schedule_hours`` (0: never). A release whose NDCG@10 on the latest events falls by more than
+    the share ``gate`` below that of the one in force is kept but not put in force (1: whatever is whole is)."""
 
     recipes: tuple[str, ...] = ("popular", "popular_recent", "item_knn", "ease", "transitions", "content")
     seed: int = 0
+    schedule_hours: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    gate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
 
 
 class Fusing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -224,6 +228,8 @@ TEMPLATE = """\
 # [training]
 # recipes = ["popular", "popular_recent", "item_knn", "ease", "transitions", "content"]
 # seed = 0
+# schedule_hours = 0  # a server trains this often, in a process of its own at a lower priority; 0 = never
+# gate = 0.1          # a release that is worse than the one in force by more than this share is kept, but not served
 
 # [fusion]
 # method = "beside"   # how text, pictures and sound become one vector; docs/fusion.md has the others

@@ -76,11 +76,15 @@ def serve(
             "--read-only", help=t("Write nothing; beside a server that does.", "不写入任何内容；可与另一个服务并存。")
         ),
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", min=1, max=64, help=t("Processes that answer.", "应答的进程数。")),
+    ] = 1,
 ) -> None:
     from matinee.serve.run import serve as listen
 
     with opened(at, store_at, read_only=read_only) as (library, store):
-        listen(library, store, host, port, lambda en, zh: note(t(en, zh)))
+        listen(library, store, host, port, lambda en, zh: note(t(en, zh)), workers, store_at, read_only)
     note(t("Stopped.", "已停止。"))
 
 

@@ -44,7 +44,7 @@ class Neighbours:
     name: str
     values: Floats
     starts: Ints
-    columns: Ints
+    columns: Any  # (nnz,) int32 or int64
     known: Bools
     power: float
     decay: float = 1.0
@@ -102,7 +102,7 @@ class Neighbours:
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return starts, np.concatenate([none[0], *columns]), np.concatenate([none[1], *values])
 
-    def _row(self, row: int) -> tuple[Ints, Floats]:
+    def _row(self, row: int) -> tuple[Any, Floats]:
         if not len(self.starts):
             return np.arange(self.size), self.values[row]
         part = slice(self.starts[row], self.starts[row + 1])

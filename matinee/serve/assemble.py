@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,6 @@ from functools import cached_property
 import numpy as np
 
 from matinee.data.strength import DEFAULT, StrengthTable
-from matinee.errors import MatineeError
 from matinee.models.blend import Blend
 from matinee.pipeline import filters as f
 from matinee.pipeline.adjust import Adjusted
@@ -28,12 +26,11 @@ from matinee.pipeline.scenarios import SCENARIOS, Scenario, scenario
 from matinee.pipeline.scorers import ByHistory
 from matinee.pipeline.selectors import MMR, Capped
 from matinee.pipeline.sources import Everything, Nearest, New, Popular, Starter
-from matinee.protocols import Filter, Log, Model, Scorer, Selector, Source, Store
-from matinee.release import Release, load_release
+from matinee.protocols import Filter, Log, Model, Scorer, Selector, Source
+from matinee.release import Release
 from matinee.serve.find import Words
 from matinee.serve.quick import Quick, QuickBlend
-from matinee.settings import Library, Serving
-from matinee.types import EVENT_KINDS, History, Query
+from matinee.settings import Serving
 
 log = logging.getLogger("matinee.serve")
 TOGETHER = ("item_knn", "ease", "transitions")  # experts that say what is watched by the same people
@@ -125,28 +122,6 @@ class State:
         if "words" in self.__dict__:
             state.__dict__["words"] = self.words
         return state
-
-
-def in_force(library: Library, store: Store, old: Release | None) -> Release | None:
-    """The release to serve, or None. One that cannot be read is said in the log; the one before it goes on serving."""
-    named = store.release()
-    if named is None or (old is not None and old.digest == named[0]):
-        return None if named is None else old
-    try:
-        return load_release(library.releases / named[0])
-    except MatineeError as error:
-        log.error("release %s: %s", named[0], error)
-        return old
-
-
-def warmed(state: State) -> State:
-    """The same, after it has answered once: lists of large shelves, neighbours and orders are made by then."""
-    rows = state.catalogue.living[:: max(1, len(state.catalogue.living) // 8)][:8]
-    liked = np.full(len(rows), EVENT_KINDS.index("like"), np.int64)
-    history = History(rows, np.arange(len(rows), dtype=np.float64), np.ones(len(rows), np.float32), liked)
-    for past in (History.empty(), history):
-        state.recommender.recommend(Query(time.time(), history=past))
-    return state
 
 
 def build(state: State, plan: Scenario, repeat: bool = False) -> Recommender:

@@ -129,6 +129,7 @@ class Edge:
         labels = {"method": scope["method"], "route": route}
         self.metrics.count("matinee_requests_total", status=str(status), **labels)
         self.metrics.time("matinee_request_seconds", seconds, **labels)
+        self.metrics.tell()
         if access.isEnabledFor(logging.INFO):
             line = {**labels, "status": status, "ms": round(seconds * 1000, 2)}
             access.info(msgspec.json.encode(line).decode())

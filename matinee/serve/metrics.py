@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 Labels = tuple[tuple[str, str], ...]
@@ -21,6 +26,13 @@ class Histogram:
         self.total += seconds
 
 
+class Told(msgspec.Struct, array_like=True):
+    """The counts of one process, as it writes them down for the others."""
+
+    counts: list[tuple[str, Labels, float]]
+    times: list[tuple[str, Labels, list[int], float]]
+
+
 class Metrics:
     """Thread-safe. A handful of series: routes are named by their pattern, not by what was asked."""
 
@@ -28,6 +40,46 @@ class Metrics:
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, Labels], float] = {}
         self._times: dict[tuple[str, Labels], Histogram] = {}
+        self._shared: Path | None = None
+        self._told = 0.0
+
+    def share(self, folder: Path) -> None:
+        """From now on these counts are told in a file of the folder, once a second at most, and ``text`` adds up those
+        of all processes that do the same: whichever worker is asked, it answers for all."""
+        self._shared = folder / f"{os.getpid()}.json"
+
+    def tell(self) -> None:
+        """Writes the counts down when they are shared and a second has passed."""
+        now = time.monotonic()
+        if self._shared is None or now - self._told < 1:
+            return
+        self._told = now
+        with self._lock:
+            counts = [(name, labels, value) for (name, labels), value in self._counts.items()]
+            times = [(name, labels, t.buckets, t.total) for (name, labels), t in self._times.items()]
+            beside = self._shared.with_suffix(".new")
+            beside.write_bytes(msgspec.json.encode(Told(counts, times)))
+            beside.replace(self._shared)
+
+    def _together(self) -> Metrics:
+        """The sum of the counts of all workers; of the others as they were about a second ago."""
+        if self._shared is None:
+            return self
+        whole = Metrics()
+        with self._lock:
+            whole._counts = dict(self._counts)
+            whole._times = {key: Histogram(list(t.buckets), t.total) for key, t in self._times.items()}
+        for file in self._shared.parent.glob("*.json"):
+            if file == self._shared:
+                continue
+            told = msgspec.json.decode(file.read_bytes(), type=Told)
+            for name, labels, value in told.counts:
+                whole._counts[name, labels] = whole._counts.get((name, labels), 0) + value
+            for name, labels, buckets, total in told.times:
+                times = whole._times.setdefault((name, labels), Histogram())
+                times.buckets = [a + b for a, b in zip(times.buckets, buckets, strict=True)]
+                times.total += total
+        return whole
 
     def count(self, name: str, by: float = 1, **labels: str) -> None:
         key = (name, tuple(sorted(labels.items())))
@@ -41,6 +93,9 @@ class Metrics:
 
     def text(self, gauges: Iterable[tuple[str, float]] = ()) -> str:
         """The exposition; ``gauges`` are values as of now."""
+        return self._together()._text(gauges)
+
+    def _text(self, gauges: Iterable[tuple[str, float]]) -> str:
         lines: list[str] = []
         with self._lock:
             for (name, labels), value in sorted(self._counts.items()):

@@ -8,19 +8,29 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matinee.errors import MatineeError
 from matinee.protocols import Store
 from matinee.serve.edge import Edge, is_loopback
 from matinee.serve.keys import SHORTEST, Keys, Role, digest
 from matinee.serve.pressure import Gate, Rates
+from matinee.serve.process import prepare
+from matinee.serve.schedule import scheduled
+from matinee.serve.workers import Task, several
 from matinee.settings import Access, Library
 from matinee.store import serving
 
+if TYPE_CHECKING:
+    import uvicorn
+
 KEY, HOSTS = "MATINEE_KEY", "MATINEE_HOSTS"
 MAKE_ONE = f"export {KEY}=$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
+BACKLOG = 2048  # connections that wait to be accepted
 DRAIN = 10  # seconds that requests under way have when the server is asked to stop
 
 Say = Callable[[str, str], None]  # a line in English and in Chinese
@@ -105,43 +115,77 @@ def allowed_hosts(host: str) -> frozenset[str]:
 
 
 def serve(
-    library: Library, store: Store, host: str = "127.0.0.1", port: int = 8420, say: Say | None = None
+    library: Library, store: Store, host: str = "127.0.0.1", port: int = 8420, say: Say | None = None,
+    workers: int = 1, target: str = "", read_only: bool = False,
 ) -> None:  # fmt: skip
     """Serves until SIGINT or SIGTERM; returns then, with the requests under way answered.
 
-    The address is said once the socket listens. Raises ``serve.*`` errors before that, and ``store.served`` while
-    another server writes to this store.
+    With several ``workers`` as many processes share the address; each opens ``target`` (else what the library names)
+    by itself. The address is said once the socket listens. Raises ``serve.*`` errors before that, and ``store.served``
+    while another server writes to this store.
     """
-    limits = library.settings.access
-    keys, bound = keys_for(host, limits), bind(host, port)
+    keys, bound = keys_for(host, library.settings.access), bind(host, port)
     with bound, serving(store):
-        import uvicorn
-        from threadpoolctl import threadpool_limits
-
-        from matinee.serve.http import application
-        from matinee.serve.service import Service
-
-        service = Service(library, store)
-        app = Edge(
-            application(service), allowed_hosts(host), keys, Rates(limits.rate, limits.burst),
-            Gate(limits.running, limits.waiting), service.metrics, limits.seconds,
-        )  # fmt: skip
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
-            timeout_graceful_shutdown=DRAIN, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
-        )  # fmt: skip
-        bound.listen(2048)
+        bound.listen(BACKLOG)
         address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
-        server = uvicorn.Server(config)
 
-        def stop(*_: object) -> None:
-            server.should_exit = True  # also before uvicorn listens to signals itself
-
-        # requests run side by side in threads: a product that takes every core only makes the others wait
-        with _signals_end_quietly(stop), threadpool_limits(1, "blas"):
+        def begun() -> None:
             (say or _say)(f"Matinee is at {address}  (Ctrl-C stops it)", f"Matinee 已启动：{address}（按 Ctrl-C 停止）")
-            service.reader.start()
-            server.run(sockets=[bound])
+
+        with scheduled(library, target):
+            if workers > 1:
+                several(library, bound, Task(str(library.path), target, read_only, host), workers, begun)
+            else:
+                listen(library, store, host, keys, bound, begun)
+
+
+def listen(
+    library: Library, store: Store, host: str, keys: Keys, bound: socket.socket, begun: Callable[[], None],
+    shared: Path | None = None,
+) -> None:  # fmt: skip
+    """One process answers what comes in at a listening socket, until it is asked to stop. ``shared``: a folder in which
+    the workers of one server tell each other their counts."""
+    import uvicorn
+    from threadpoolctl import threadpool_limits
+
+    from matinee.serve.http import application
+    from matinee.serve.service import Service
+
+    prepare()
+    limits = library.settings.access
+    service = Service(library, store)
+    if shared is not None:
+        service.metrics.share(shared)
+    app = Edge(
+        application(service), allowed_hosts(host), keys, Rates(limits.rate, limits.burst),
+        Gate(limits.running, limits.waiting), service.metrics, limits.seconds,
+    )  # fmt: skip
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
+        backlog=1 if shared else BACKLOG,
+        timeout_graceful_shutdown=DRAIN, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True  # also before uvicorn listens to signals itself
+
+    # requests run side by side in threads: a product that takes every core only makes the others wait
+    with _signals_end_quietly(stop), threadpool_limits(1, "blas"):
+        service.warm()
+        begun()
+        if shared is not None:
+            threading.Thread(target=_lengthen, args=(server, bound), daemon=True).start()
+        service.reader.start()
+        server.run(sockets=[bound])
+
+
+def _lengthen(server: uvicorn.Server, bound: socket.socket) -> None:
+    """Of workers at one socket each is to accept one connection at a time, or the first to wake takes them all; asyncio
+    knows one number for that and for the length of the kernel's queue, which is set right here."""
+    while not server.started:
+        time.sleep(0.01)
+    bound.listen(BACKLOG)
 
 
 @contextmanager

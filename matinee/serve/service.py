@@ -22,14 +22,16 @@ from matinee.ingest.frames import forget_item
 from matinee.pipeline import catalogue as catalogues
 from matinee.pipeline.catalogue import Catalogue
 from matinee.protocols import Appended, Store, Strangers
+from matinee.release import Release
 from matinee.serve import paging
-from matinee.serve.assemble import State, counted, in_force, no_trends, warmed
+from matinee.serve.assemble import State, counted, no_trends
 from matinee.serve.chances import Chances
 from matinee.serve.forms import Ask as Ask
 from matinee.serve.intake import Batch
 from matinee.serve.metrics import Metrics
 from matinee.serve.muted import muted, quieted
 from matinee.serve.reading import Reader
+from matinee.serve.releases import ready
 from matinee.settings import Library
 from matinee.types import EVENT_KINDS, Controls, History, Ints, Item, Limits, Query, Slate, Space
 
@@ -73,6 +75,9 @@ class Service:
         self.library, self.store = library, store
         self._table = table_of(library.settings.strength)
         self.reader = reader or Reader(library.settings.encoders, library.settings.precision)
+        # One slate is worked out at a time, and beside it one search: Python gives one core to a process, and threads
+        # that fight over it take twice as long together as one after the other
+        self.lane, self.beside = threading.Lock(), threading.Lock()
         self._lock = threading.Lock()  # held for swaps, never while reading the store at length
         self._refreshing = Refreshing()
         self._files: Mapping[str, str] = {}
@@ -83,7 +88,11 @@ class Service:
         log_ = store.log()
         trends = counted(no_trends(self._table), log_, catalogue.size)
         self._busy = np.bincount(log_.users)  # events by user row
-        self.state = State.of(catalogue, trends, library.settings.serving, in_force(library, store, None))
+
+        def over(release: Release | None) -> State:
+            return State.of(catalogue, trends, library.settings.serving, release)
+
+        self.state = ready(library.releases, store, over, None)
         self._refreshing.took = time.monotonic() - started
         self._refreshing.ended = self._refreshing.counted = time.monotonic()
 
@@ -122,13 +131,14 @@ class Service:
         book, started = self._refreshing, time.monotonic()
         try:
             fresh = catalogues.build(self.store, self._spaces)
-            trained = in_force(self.library, self.store, self.state.trained)
-            fresh = warmed(self.state.with_release(trained).over(fresh)).catalogue
+            state, old = self.state, self.state.trained
+            made = ready(self.library.releases, self.store, lambda new: state.with_release(new).over(fresh), old)
             gc.freeze()
+            fresh = made.catalogue  # with its fused vectors, which may have taken a second
             with self._lock:
                 for change in book.changes:  # made by this server while the store was being read
                     fresh = change(fresh)
-                self.state = self.state.with_release(trained).over(fresh)
+                self.state = replace(made, trends=self.state.trends).over(fresh)
         except MatineeError as error:
             log.error("refresh: %s", error)  # the former state goes on serving
         finally:
@@ -137,9 +147,8 @@ class Service:
                 book.took, book.running = book.ended - started, False
 
     def warm(self) -> None:
-        """Answers once, so that what is made at the first request is there for the second, and tells the collector of
-        garbage that what there is now will stay: going through all items would cost every so many requests 10 ms."""
-        warmed(self.state)
+        """Tells the collector of garbage that what there is now will stay: going through all items would cost every so
+        many requests 10 ms."""
         gc.collect()
         gc.freeze()
 
