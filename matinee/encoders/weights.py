@@ -155,9 +155,6 @@ CHECKPOINTS: dict[str, Checkpoint] = {
                       4_745_517, _OCR, _OCR_MODELS + "ch_PP-OCRv4_det_infer.onnx"),
                 _file("ch_PP-OCRv4_rec_infer.onnx", "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
                       10_857_958, _OCR, _OCR_MODELS + "ch_PP-OCRv4_rec_infer.onnx"),
-                _file("ch_ppocr_mobile_v2.0_cls_infer.onnx",
-                      "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c", 585_532, _OCR,
-                      _OCR_MODELS + "ch_ppocr_mobile_v2.0_cls_infer.onnx"),
             ),
         ),
     )
