@@ -1,62 +1,149 @@
-"""Fingerprints that survive another encoding, another size and a trim, and the pairs of items that share them.
+"""Fingerprints that survive another encoding, another size, a trim, a crop and black bars: what is kept of an item.
 
-Pictures: 64 signs of a low-frequency cosine transform of each frame (as in perceptual hashing). Sound: 32 signs a frame
-of how the energy of 33 bands changes along time and pitch, Haitsma and Kalker 2002, "A Highly Robust Audio
-Fingerprinting System" (ISMIR), section 4.2; here 25 frames a second of 16 kHz sound.
+Pictures: 64 signs of a low-frequency cosine transform of small grey marks, at three crops, with their times; of short
+videos also the marks themselves, 16 x 16. Sound: 32 signs a frame of how the energy of 33 bands changes along time and
+pitch, Haitsma and Kalker 2002, "A Highly Robust Audio Fingerprinting System" (ISMIR), section 4.2; here 25 frames a
+second of 16 kHz sound. Which items share them: ``matinee.encoders.near``.
 """
 
 from __future__ import annotations
 
 import base64
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from matinee.types import Clip, Floats, Pixels
+from matinee.types import Clip, Doubles, Floats, Pixels
 
 Words = NDArray[np.uint32]
+Signs = NDArray[np.uint64]
 HOP, WINDOW = 640, 4096  # samples: 40 ms, 256 ms
-CLOSE = 12  # of 64 signs may differ between two frames that show the same
-ERRORS = 0.30  # share of wrong signs below which two sounds are the same (chance gives 0.5)
-SHORTEST = 75  # frames: three seconds must agree
-COMMON = 200  # a word in more items than this tells nothing
+SHORTEST = 75  # frames of sound: three seconds must agree
+CROPS = (0.0, 0.05, 0.1)  # of each side
+FINE_SIDE, FINE_MOST = 16, 160  # marks are kept whole up to so many
+FEATURELESS = 8.0  # a mark of less contrast than this, of 255, resembles every other such mark
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
-    """Two items that share pictures or sound; ``share``: of the shorter one's frames that agree."""
+class Print:
+    """What was kept of an item. ``at`` (n,) seconds of the marks, ascending; ``signs`` (n, 3), one column for each of
+    ``CROPS``, 0 for a featureless mark; ``fine`` (n, 16, 16) or none; ``words`` of sound, each 40 ms, in stretches
+    ``heard`` (start in seconds, words); ``seconds`` the length, 0 where it is not known."""
 
-    first: int
-    second: int
-    by: str
-    share: float
+    at: Doubles
+    signs: Signs
+    fine: Pixels | None
+    words: Words
+    heard: tuple[tuple[float, int], ...]
+    seconds: float
 
 
-def print_of(clip: Clip) -> dict[str, Any]:
-    """The fingerprints of a clip as a fact: ``frames`` hexadecimal, ``sound`` base64. Blank frames are left out."""
+def print_of(
+    clip: Clip,
+    marks: Pixels | None = None,
+    mark_at: Sequence[float] = (),
+    windows: Sequence[tuple[float, int]] = (),
+    seconds: float | None = None,
+) -> dict[str, Any]:
+    """The fingerprints of a clip as a fact. ``marks`` (n, h, w) grey pictures at ``mark_at`` seconds; without any, the
+    clip's frames serve. ``windows``: (start in seconds, samples) of each stretch of its sound. About 0.1 ms a mark."""
     out: dict[str, Any] = {}
-    if clip.frames is not None and (signs := [s for f in clip.frames if (s := frame_print(f)) is not None]):
-        out["frames"] = [f"{s:016x}" for s in signs]
-    if clip.sound is not None and len(words := sound_print(clip.sound)) >= SHORTEST // 3:
-        out["sound"] = base64.b64encode(words.astype("<u4").tobytes()).decode()
-    return out
+    if marks is None and clip.frames is not None and len(clip.frames):
+        marks = np.stack([grey_of(f) for f in clip.frames])
+        mark_at = clip.frame_at.tolist() if clip.frame_at is not None else list(range(len(marks)))
+    if marks is not None and len(marks):
+        order = np.argsort(np.asarray(mark_at), kind="stable")
+        marks = without_bars(marks[order])
+        signs = np.stack([mark_signs(marks, crop) for crop in CROPS], axis=1)
+        if signs.any():
+            out |= {"at": [round(float(mark_at[i]), 3) for i in order], "signs": packed(signs.astype("<u8"))}
+            if len(marks) <= FINE_MOST:
+                out["fine"] = packed(shrunk(marks, FINE_SIDE, FINE_SIDE).round().astype(np.uint8))
+    if clip.sound is not None:
+        words, heard = sound_words(clip.sound, windows or [(0.0, len(clip.sound))])
+        if len(words) >= SHORTEST // 3:
+            out |= {"sound": packed(words.astype("<u4")), "heard": [list(h) for h in heard]}
+    return out | ({"seconds": round(seconds, 3)} if out and seconds else {})
 
 
-def frame_print(frame: Pixels) -> int | None:
-    """64 signs of a frame; None of one without features, which would resemble every other such frame."""
+def read_print(fact: Mapping[str, Any]) -> Print:
+    """From a fact; one of a former revision holds nothing."""
+    at = np.array(fact.get("at", []), np.float64)
+    signs = np.frombuffer(base64.b64decode(fact.get("signs", "")), "<u8").reshape(-1, len(CROPS))
+    fine = np.frombuffer(base64.b64decode(fact["fine"]), np.uint8) if "fine" in fact and len(at) else None
+    words = np.frombuffer(base64.b64decode(fact["sound"]), "<u4") if "heard" in fact else np.empty(0, np.uint32)
+    heard = tuple((float(a), int(n)) for a, n in fact.get("heard", []))
+    whole = fine.reshape(len(at), FINE_SIDE, FINE_SIDE) if fine is not None else None
+    return Print(at, signs, whole, words, heard, float(fact.get("seconds") or 0.0))
+
+
+def packed(array: NDArray[Any]) -> str:
+    return base64.b64encode(array.tobytes()).decode()
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+
+def grey_of(frame: Pixels) -> Pixels:
+    """(48, 64) of a colour picture."""
     from PIL import Image
+
+    return np.asarray(Image.fromarray(frame).convert("L").resize((64, 48), Image.Resampling.BOX))
+
+
+def without_bars(marks: Pixels) -> Pixels:
+    """The part of the picture that is not black in all marks: letterboxes and pillarboxes are no content."""
+    lit = marks.max(axis=0) > 24
+    rows, columns = (np.flatnonzero(lit.mean(axis=axis) > 0.1) for axis in (1, 0))
+    if len(rows) < marks.shape[1] // 2 or len(columns) < marks.shape[2] // 2:
+        return marks
+    return marks[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def resampler(source: int, target: int, crop: float) -> Floats:
+    """(target, source): means over equal parts of what a crop leaves, with fractions of the cells at their edges."""
+    edges = np.linspace(source * crop, source * (1 - crop), target + 1)
+    cells = np.arange(source)
+    covered = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    weights = np.maximum(covered, 0.0)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def shrunk(marks: Pixels | Floats, height: int, width: int, crop: float = 0.0) -> Floats:
+    """(n, height, width) float32."""
+    down, across = resampler(marks.shape[1], height, crop), resampler(marks.shape[2], width, crop)
+    return np.asarray(down @ marks.astype(np.float32) @ across.T, np.float32)
+
+
+def mark_signs(marks: Pixels, crop: float = 0.0) -> Signs:
+    """(n,) 64 signs of each mark; 0 for one without features."""
     from scipy.fft import dctn
 
-    grey = np.asarray(Image.fromarray(frame).convert("L").resize((32, 32), Image.Resampling.BOX), np.float32)
-    if grey.std() < 8:
-        return None
-    low = dctn(grey, norm="ortho")[:8, :8].ravel()
-    signs = low > np.median(low[1:])
-    return int("".join("1" if s else "0" for s in signs), 2)
+    small = shrunk(marks, 32, 32, crop)
+    low = dctn(small, axes=(1, 2), norm="ortho")[:, :8, :8].reshape(len(marks), 64)
+    signs = low > np.median(low[:, 1:], axis=1, keepdims=True)
+    found = np.packbits(signs, axis=1, bitorder="little").view("<u8")[:, 0].astype(np.uint64)
+    return np.where(small.std(axis=(1, 2)) < FEATURELESS, np.uint64(0), found)
+
+
+# --- sound -----------------------------------------------------------------------------------------------------------
+
+
+def sound_words(sound: Floats, windows: Sequence[tuple[float, int]]) -> tuple[Words, list[tuple[float, int]]]:
+    """The words of each stretch, joined, and (start in seconds, words) of each."""
+    parts: list[Words] = [np.empty(0, np.uint32)]
+    heard: list[tuple[float, int]] = []
+    at = 0
+    for start, samples in windows:
+        words = sound_print(sound[at : at + samples])
+        at += samples
+        if len(words):
+            parts.append(words)
+            heard.append((start, len(words)))
+    return np.concatenate(parts), heard
 
 
 def sound_print(sound: Floats) -> Words:
@@ -78,71 +165,3 @@ def sound_print(sound: Floats) -> Words:
     change = np.diff(level[:, :-1] - level[:, 1:], axis=0)
     signs = (change > 0).astype(np.uint32)
     return np.asarray(signs @ (np.uint32(1) << np.arange(32, dtype=np.uint32)), np.uint32)
-
-
-def near_pairs(prints: Mapping[int, Mapping[str, Any]], fresh: Iterable[int]) -> list[Near]:
-    """Pairs with at least one of the ``fresh`` rows that share at least half of the shorter one.
-
-    Cost: linear in what is kept, plus the pairs that share something.
-    """
-    new = set(fresh)
-    frames = {row: [int(s, 16) for s in p["frames"]] for row, p in prints.items() if p.get("frames")}
-    sounds = {row: np.frombuffer(base64.b64decode(p["sound"]), "<u4") for row, p in prints.items() if p.get("sound")}
-    return [*near_frames(frames, new), *near_sounds(sounds, new)]
-
-
-def near_frames(frames: Mapping[int, list[int]], new: set[int]) -> list[Near]:
-    """Frames differing in at most twelve signs agree in one of 13 unequal parts; instead of an index of parts, all are
-    compared at once: 100,000 frames against twelve take 5 ms."""
-    if not frames:
-        return []
-    rows = np.concatenate([np.full(len(s), row) for row, s in frames.items()])
-    signs = np.concatenate([np.array(s, np.uint64) for s in frames.values()])
-    found = []
-    for row in sorted(new & set(frames)):
-        distance = np.bitwise_count(np.array(frames[row], np.uint64)[:, None] ^ signs[None, :])
-        hits: dict[int, set[int]] = defaultdict(set)
-        back: dict[int, set[int]] = defaultdict(set)
-        for mine, theirs in zip(*np.nonzero(distance <= CLOSE), strict=True):
-            other = int(rows[theirs])
-            hits[other].add(int(mine))
-            back[other].add(int(theirs))
-        for other, mine_hit in hits.items():
-            if other == row or (other in new and other < row):
-                continue
-            share = max(len(mine_hit) / len(frames[row]), len(back[other]) / len(frames[other]))
-            if share >= 0.5 and min(len(frames[row]), len(frames[other])) >= 2:
-                found.append(Near(row, other, "picture", round(share, 3)))
-    return found
-
-
-def near_sounds(sounds: Mapping[int, Words], new: set[int]) -> list[Near]:
-    """Words that two sounds share vote for how far one is shifted against the other; the best shift is then checked."""
-    where: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for row, words in sounds.items():
-        for at, word in enumerate(words.tolist()):
-            where[word].append((row, at))
-    found = []
-    for row in sorted(new & set(sounds)):
-        votes: Counter[tuple[int, int]] = Counter()
-        for at, word in enumerate(sounds[row].tolist()):
-            places = where[word]
-            if len(places) <= COMMON:
-                votes.update((other, there - at) for other, there in places if other != row)
-        seen: set[int] = set()
-        for (other, shift), count in votes.most_common(50):
-            if other in seen or count < 3 or (other in new and other < row):
-                continue
-            seen.add(other)
-            if (share := agreement(sounds[row], sounds[other], shift)) >= 0.5:
-                found.append(Near(row, other, "sound", round(share, 3)))
-    return found
-
-
-def agreement(mine: Words, theirs: Words, shift: int) -> float:
-    """The share of the shorter sound that lies under the other at a shift, if the signs there agree; else 0."""
-    start, stop = max(0, -shift), min(len(mine), len(theirs) - shift)
-    if stop - start < SHORTEST:
-        return 0.0
-    wrong = np.bitwise_count(mine[start:stop] ^ theirs[start + shift : stop + shift]).mean() / 32
-    return (stop - start) / min(len(mine), len(theirs)) if wrong < ERRORS else 0.0

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from matinee.encoders.prints import near_pairs
+from matinee.encoders.near import near_pairs
 from matinee.ingest.keep import keep, keep_linked
 from matinee.ingest.readers import DONE, Claims, Outcome, Plan, Reader, digest_of, read_all
 from matinee.ingest.run import Run
-from matinee.ingest.steps import steps_of
 from matinee.media.folder import Found, readable_name
 from matinee.media.side import beside, digest
 from matinee.protocols import FileRecord
@@ -38,7 +37,7 @@ def take_media(run: Run, found: Sequence[Found], described: Mapping[Path, Item])
     run.progress("media", 0, len(plans))
     library = run.library
     claims = Claims(threading.Lock(), set(known))
-    reader = Reader(senses, steps_of(library), library.settings.reading.shots, run.live.within, claims)
+    reader = Reader(senses, library.settings.reading.shots, run.live.within, claims)
     for outcomes in read_all(plans, reader):
         linked += keep(run, outcomes, known) if outcomes else []
         done += len(outcomes)

@@ -85,3 +85,16 @@ def sweep(folder: Path, store: Store, replaced: Iterable[str] = ()) -> None:
         }
     if names:
         forget(folder, names, alive(store))
+
+
+def forget_item(
+    folder: Path, row: int, facts: Mapping[str, Any], covers: Mapping[int, str], media: Mapping[int, Any]
+) -> None:
+    """Takes away the pictures of an item that was deleted, given its facts from before: its cover unless another item
+    has the same (``covers`` by row), its shots' unless another item has the same bytes (``media`` facts by row)."""
+    own = facts.get("media") if isinstance(facts.get("media"), dict) else {}
+    digest = (own or {}).get("hash")
+    kept = {cover for other, cover in covers.items() if other != row}
+    if any(other != row and fact.get("hash") == digest for other, fact in media.items()):
+        kept |= named({"shots": facts.get("shots")})
+    forget(folder, named(facts), kept)

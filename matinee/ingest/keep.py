@@ -199,7 +199,7 @@ def facts_of(run: Run, outcome: Outcome) -> dict[str, Any]:
         media["shots"] = {"n": reading.scene_count, "rule": "own"}
         if not reading.whole:
             media["shots"]["whole"] = False
-    return facts | outcome.found
+    return facts
 
 
 def told_in(reading: Reading, side: Side) -> Transcript | None:

@@ -20,7 +20,6 @@ import msgspec
 
 from matinee.encoders.prints import print_of
 from matinee.errors import MatineeError
-from matinee.ingest.steps import Open, Step
 from matinee.media.answers import Job
 from matinee.media.fence import Fence, open_file
 from matinee.media.read import Reading, content_hash, read_clip, read_open, walls_for
@@ -50,8 +49,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a plan: a reading with a vector for each space it has one in, and labels, and what the steps after
-    it ``found``; or neither reading nor error: the same bytes as another file; or an error."""
+    """What became of a plan: a reading with a vector for each space it has one in, and labels; or neither reading nor
+    error: the same bytes as another file; or an error."""
 
     plan: Plan
     size: int = 0
@@ -63,7 +62,6 @@ class Outcome:
     side: Side = Side()
     cover: bytes = b""
     prints: dict[str, Any] = field(default_factory=dict)
-    found: dict[str, Any] = field(default_factory=dict)
     error: MatineeError | None = None
 
 
@@ -88,11 +86,10 @@ def digest_of(given: Item | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What reading takes: the encoders, the fences that are free, the hashes that are claimed, the steps after each
-    reading; ``shots``: whether they are looked for; ``within`` hears how far a file is, None when it is done."""
+    """What reading takes: the encoders, the fences that are free, the hashes that are claimed; ``shots``: whether they
+    are looked for; ``within`` hears how far a file is, None when it is done."""
 
     senses: Senses
-    steps: tuple[Step, ...]
     shots: bool
     within: Callable[[str, float | None], None]
     claims: Claims
@@ -113,10 +110,6 @@ class Reader:
             outcomes[i] = replace(outcomes[i], vectors=vectors, labels=perceived.labels[row])
         return outcomes
 
-    def part(self, name: str, n: int, share: float, done: float) -> None:
-        """The n-th step after the reading of a file is so far."""
-        self.within(name, (n + done) * share)
-
     def one(self, plan: Plan, fence: Fence) -> Outcome:
         outcome = Outcome(plan)
         try:
@@ -134,13 +127,9 @@ class Reader:
             if not self.claims.claim(digest):
                 return outcome
             job = Job(walls=walls_for(about.st_size), shots=self.shots)
-            share = 1 / (1 + len(self.steps))
-            reading = read_open(fd, digest, fence, job, partial(self.part, name, 0, share))
-            found: dict[str, Any] = {}
-            for n, step in enumerate(self.steps, 1):
-                found |= step(Open(fd, fence, reading, outcome.side, partial(self.part, name, n, share)))
+            reading = read_open(fd, digest, fence, job, partial(self.within, name))
             cover = outcome.cover or reading.cover
-            return replace(outcome, reading=reading, cover=cover, prints=print_of(reading.clip), found=found)
+            return replace(outcome, reading=reading, cover=cover, prints=prints_of(reading))
         except MatineeError as error:
             return replace(outcome, error=error)
         except OSError as error:
@@ -179,6 +168,10 @@ def cores() -> int:
     """Processor cores that this process may use, at most sixteen."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(there, MOST))
+
+
+def prints_of(reading: Reading) -> dict[str, Any]:
+    return print_of(reading.clip, reading.marks, reading.mark_at, reading.windows, reading.duration)
 
 
 def art_of(path: Path, fence: Fence) -> bytes:

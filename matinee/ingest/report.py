@@ -15,6 +15,13 @@ def silent(what: str, done: int, total: int) -> None:
     """No progress shown."""
 
 
+WORST = ("refused", "partly", "missing", "row", "duplicate", "near")  # in this order they are told
+STATUS = {
+    "refused": ("refused", "被拒绝"), "partly": ("partly read", "部分读取"), "missing": ("missing", "已丢失"),
+    "row": ("row", "数据行"), "duplicate": ("duplicate", "重复"), "near": ("near", "近似"),
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """Something to tell about a file: ``status`` as in ``FileRecord``, or duplicate, link, row."""
@@ -54,7 +61,7 @@ class Report:
         return asdict(self)
 
     def say(self) -> str:
-        """One line of counts, then the notes of what needs a look."""
+        """One line of counts, then a table of what needs a look: what became of it, where it is, why."""
         zh = language() == "zh"
         words = {
             "taken": ("files taken", "个文件已读取"), "partly": ("partly read", "个部分读取"),
@@ -68,9 +75,17 @@ class Report:
         }  # fmt: skip
         parts = [f"{getattr(self, k)} {w[zh]}" for k, w in words.items() if getattr(self, k)]
         head = ("，" if zh else ", ").join(parts) or ("没有可导入的内容" if zh else "nothing to take in")
-        lines = [f"  {n.path}: {n.zh if zh else n.en}" for n in self.notes[:20]]
+        order = sorted(self.notes, key=lambda n: WORST.index(n.status) if n.status in WORST else len(WORST))
+        names = [STATUS.get(n.status, (n.status, n.status))[zh] for n in order[:20]]
+        wide = max(map(len, names), default=0)
+        lines = [
+            f"  {name:{wide}}  {n.path}: {n.zh if zh else n.en}" for name, n in zip(names, order[:20], strict=True)
+        ]
         more = len(self.notes) - 20
-        return "\n".join([f"{head} ({self.seconds:.1f} s)", *lines, *([f"  (+ {more})"] if more > 0 else [])])
+        said = [f"{head} ({self.seconds:.1f} s)", *lines]
+        if more > 0:
+            said.append(f"  （另有 {more} 条，见 --report）" if zh else f"  ({more} more: name a file with --report)")
+        return "\n".join(said)
 
     def note(self, path: object, status: str, en: str, zh: str) -> None:
         self.notes.append(Note(str(path), status, en, zh))

@@ -12,7 +12,6 @@ import numpy as np
 
 from matinee.ingest.live import Live
 from matinee.ingest.report import Progress, Report
-from matinee.ingest.steps import keys_of_steps
 from matinee.protocols import FileRecord, Store
 from matinee.settings import Library
 from matinee.types import Clip, Floats, Item, Space
@@ -20,6 +19,8 @@ from matinee.types import Clip, Floats, Item, Space
 if TYPE_CHECKING:
     from matinee.encoders.senses import Senses
     from matinee.encoders.topics import Topics
+
+PRINTS, SHOTS = "prints@2", "shots@1"  # of the code that makes them: a file read with others is read again
 
 
 @dataclass
@@ -48,7 +49,8 @@ class Run:
     def keys(self) -> list[str]:
         from matinee.encoders.senses import keys_of
 
-        return sorted([*keys_of(self.library.settings.encoders), *keys_of_steps(self.library)])
+        settings = self.library.settings
+        return sorted([*keys_of(settings.encoders), PRINTS, *([SHOTS] if settings.reading.shots else [])])
 
     @cached_property
     def topics(self) -> Topics | None:

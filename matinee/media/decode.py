@@ -28,6 +28,7 @@ FORMATS = (
 )
 SILENCE = np.empty(0, np.float32)
 SHORT = 30.0  # seconds: a video with fewer keyframes than wanted is decoded through when no longer than this
+SMALL, SMALL_PIXELS = 90.0, 6e8  # and for its shots one of so many seconds and pixels in all its frames
 
 
 def open_container(file: IO[bytes], job: Job) -> Any:
@@ -94,7 +95,10 @@ def look(way: Way) -> dict[str, Any]:
     duration = length(container, [stream])
     frames, found = Frames(), {}
     short = duration is not None and duration <= SHORT
-    if duration is not None and short and job.shots:
+    rate = float(stream.average_rate or 25)
+    area = stream.codec_context.width * stream.codec_context.height
+    small = duration is not None and duration <= SMALL and duration * rate * area <= SMALL_PIXELS
+    if duration is not None and (short or small) and job.shots:
         found = pass_through(way, duration, frames)
     else:
         for frame in through(way) if duration is None else keyframes(container, stream, job, trouble):

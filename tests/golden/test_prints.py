@@ -1,4 +1,4 @@
-"""Fingerprints: another encoding, another size and a trim are found; other things are not."""
+"""Fingerprints: another encoding, another size, a trim, a crop and bars are found; other things are not."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from matinee.encoders.prints import frame_print, near_pairs, print_of, sound_print
+from matinee.encoders.near import near_pairs
+from matinee.encoders.prints import FINE_MOST, print_of, read_print, sound_print
 from matinee.types import Clip
 from tests import made
+
+RATE = 8  # marks a second
 
 
 def melody(seed, seconds=12.0):
@@ -18,42 +21,121 @@ def melody(seed, seconds=12.0):
     return made.piano(tuple(keys.tolist()), seconds)
 
 
-def pictures(seed, count=6):
+def room(seed=0):
+    """A picture of a wall with things on it."""
+    rough = Image.fromarray(np.random.default_rng(seed).integers(60, 200, (6, 8), np.uint8))
+    return np.asarray(rough.resize((128, 96), Image.Resampling.BICUBIC)).astype(float)
+
+
+def person(seed, count=40, wall=0):
+    """Marks (n, 96, 128) of a bright blob that goes its own way before one and the same wall."""
     rng = np.random.default_rng(seed)
-    out = []
-    for _ in range(count):
-        rough = Image.fromarray(rng.integers(0, 255, (6, 8, 3), np.uint8))
-        out.append(np.asarray(rough.resize((340, 256), Image.Resampling.BICUBIC)))
-    return np.stack(out)
+    y, x = np.mgrid[0:96, 0:128]
+    way = np.cumsum(rng.normal(0, 5, (count, 2)), axis=0)
+    way = np.stack([np.convolve(w, np.ones(5) / 5, "same") for w in way.T], axis=1)
+    places = np.stack([48 + np.clip(way[:, 0], -40, 40), 64 + np.clip(way[:, 1], -55, 55)], axis=1)
+    grey = [room(wall) + 110 * np.exp(-((y - a) ** 2 + (x - b) ** 2) / 250) for a, b in places]
+    return np.clip(np.stack(grey), 0, 255).astype(np.uint8)
 
 
-def again(frame, quality=30):
+def small(marks):
+    """As the fence gives them: (n, 48, 64)."""
+    return np.stack([np.asarray(Image.fromarray(m).resize((64, 48), Image.Resampling.BOX)) for m in marks])
+
+
+def fact(marks, start=0.0, rate=RATE, **more):
+    return print_of(Clip(), small(marks), (start + np.arange(len(marks)) / rate).tolist(), **more)
+
+
+def again(mark, quality=30):
     """The same picture smaller, brighter and from a poor JPEG."""
     out = io.BytesIO()
-    small = Image.fromarray(frame).resize((170, 128))
-    ImageEnhance.Brightness(small).enhance(1.2).save(out, "JPEG", quality=quality)
-    return np.asarray(Image.open(out).resize((340, 256)))
+    image = Image.fromarray(mark).resize((64, 48))
+    ImageEnhance.Brightness(image).enhance(1.2).save(out, "JPEG", quality=quality)
+    return np.asarray(Image.open(out).resize((128, 96)))
 
 
-def found(clips, fresh=None):
-    prints = {row: print_of(clip) for row, clip in enumerate(clips)}
-    return {
-        (min(n.first, n.second), max(n.first, n.second), n.by) for n in near_pairs(prints, fresh or range(len(clips)))
-    }
+def cropped(mark, share):
+    down, across = int(96 * share), int(128 * share)
+    return np.asarray(Image.fromarray(mark[down : 96 - down, across : 128 - across]).resize((128, 96)))
 
 
-def test_other_encodings_and_sizes_of_pictures_are_found():
-    one, two = pictures(1), pictures(2)
-    copy = np.stack([again(f) for f in one])
-    assert found([Clip(frames=one), Clip(frames=two), Clip(frames=copy)]) == {(0, 2, "picture")}
-    assert found([Clip(frames=one), Clip(frames=copy[2:5])]) == {(0, 1, "picture")}  # a part of it
-    assert found([Clip(frames=one), Clip(frames=np.concatenate([two, copy[:1]]))]) == set()  # one frame in common
+def in_bars(mark):
+    out = np.zeros((96, 128), np.uint8)
+    out[12:84] = np.asarray(Image.fromarray(mark).resize((128, 72)))
+    return out
 
 
-def test_blank_frames_resemble_nothing():
-    blank = np.full((4, 256, 340, 3), 7, np.uint8)
-    assert frame_print(blank[0]) is None
-    assert found([Clip(frames=blank), Clip(frames=blank)]) == set()
+def found(facts, fresh=None):
+    pairs = near_pairs(dict(enumerate(facts)), fresh if fresh is not None else range(len(facts)))
+    return {(min(n.first, n.second), max(n.first, n.second), n.by) for n in pairs}
+
+
+def test_one_person_before_one_wall_is_not_one_video():
+    """Every frame of one resembles one of the other: only how they change tells them apart."""
+    others = [person(seed) for seed in range(8)]
+    facts = [fact(m) for m in others]
+    signs = [read_print(f).signs[:, 0] for f in facts]
+    closest = np.bitwise_count(signs[0][:, None] ^ signs[1][None, :]).min(axis=1)
+    assert (closest <= 12).mean() > 0.9  # the control: single pictures take them for the same
+    assert found(facts) == set()
+
+
+@pytest.mark.parametrize("change", ["again", "crop", "bars", "trim", "slower marks"])
+def test_a_copy_is_found_among_clips_of_the_same_person(change):
+    one = person(3)
+    copy = {
+        "again": lambda: fact(np.stack([again(m) for m in one])),
+        "crop": lambda: fact(np.stack([cropped(m, 0.08) for m in one])),
+        "bars": lambda: fact(np.stack([in_bars(m) for m in one])),
+        "trim": lambda: fact(np.stack([again(m) for m in one[9:33]])),
+        "slower marks": lambda: fact(one[::2], rate=RATE / 2),
+    }[change]()
+    facts = [fact(person(1)), fact(one), fact(person(2)), copy]
+    assert found(facts) == {(1, 3, "picture")}
+    assert found(facts, [0, 2]) == set()
+
+
+def test_where_a_trim_begins_is_told():
+    one = person(5)
+    (near,) = near_pairs({0: fact(one), 1: fact(one[16:40])}, [0, 1])
+    assert (near.share, near.shift) == (1.0, pytest.approx(2.0, abs=0.1))
+    (near,) = near_pairs({0: fact(one[16:40]), 1: fact(one)}, [0])
+    assert near.shift == pytest.approx(-2.0, abs=0.1)
+
+
+def film(seed, shots=240):
+    """Marks of a long film: a wall of its own in each shot."""
+    return np.stack([room(seed * 1000 + n).clip(0, 255).astype(np.uint8) for n in range(shots)])
+
+
+def test_the_trim_of_a_long_film_is_found_and_an_episode_with_the_same_titles_is_not():
+    one, two = film(1), film(2)
+    two[:20] = one[:20]
+    trim = np.stack([again(m) for m in one[60:200]])
+    facts = [fact(one, rate=0.25), fact(two, rate=0.25), fact(trim, rate=0.25)]
+    assert len(one) > FINE_MOST
+    assert found(facts) == {(0, 2, "picture")}
+    shuffled = np.random.default_rng(0).permutation(one)
+    assert found([fact(one, rate=0.25), fact(shuffled, rate=0.25)]) == set()  # the same pictures in another order
+
+
+def test_blank_and_still_pictures():
+    blank = np.full((20, 96, 128), 7, np.uint8)
+    assert "at" not in fact(blank)
+    assert found([fact(blank), fact(blank)]) == set()
+    still = np.stack([room(1).astype(np.uint8)] * 20)
+    other = np.stack([room(2).astype(np.uint8)] * 20)
+    assert found([fact(still), fact(other), fact(np.stack([again(m) for m in still]))]) == {(0, 2, "picture")}
+    assert found([fact(still), fact(still[:8])]) == set()  # a still part of a still video is no evidence
+
+
+def test_a_picture_file_and_its_smaller_copy():
+    frames = [np.stack([room(seed).astype(np.uint8)] * 3, axis=-1)[None] for seed in (1, 2)]
+    copy = np.asarray(Image.fromarray(frames[0][0]).resize((80, 60)))[None]
+    at = np.zeros(1)
+    facts = [print_of(Clip(frames=f, frame_at=at)) for f in (*frames, copy)]
+    assert found(facts) == {(0, 2, "picture")}
 
 
 @pytest.mark.parametrize("change", ["louder", "noisy", "trimmed", "dull"])
@@ -66,12 +148,34 @@ def test_a_changed_sound_is_found(change):
         "trimmed": sound[40_123:140_000],
         "dull": np.convolve(sound, np.ones(4) / 4, "same"),
     }[change].astype(np.float32)
-    clips = [Clip(sound=sound), Clip(sound=melody(2)), Clip(sound=changed), Clip(sound=melody(3))]
-    assert found(clips) == {(0, 2, "sound")}
-    assert found(clips, [1, 3]) == set()
+    facts = [print_of(Clip(sound=s)) for s in (sound, melody(2), changed, melody(3))]
+    assert found(facts) == {(0, 2, "sound")}
+    assert found(facts, [1, 3]) == set()
+
+
+def test_windows_of_a_long_sound_are_compared_where_they_overlap():
+    """Of three minutes six windows are kept; the copy begins 20 s later, so its windows lie elsewhere."""
+    whole = melody(7, 180.0)
+
+    def kept(sound):
+        length = len(sound) / 16_000
+        starts = [(k + 0.5) / 6 * length - 5 for k in range(6)]
+        parts = [sound[int(s * 16_000) : int(s * 16_000) + 160_000] for s in starts]
+        windows = [(s, len(p)) for s, p in zip(starts, parts, strict=True)]
+        return print_of(Clip(sound=np.concatenate(parts)), windows=windows, seconds=length)
+
+    facts = [kept(whole), kept(melody(8, 180.0)), kept(whole[320_000:])]
+    (near,) = near_pairs(dict(enumerate(facts)), [2])
+    assert (near.second, near.by, near.share) == (0, "sound", 1.0)
+    assert near.shift == pytest.approx(-20, abs=0.1)
 
 
 def test_silence_has_no_print():
     assert len(sound_print(np.zeros(32_000, np.float32))) == 0
     assert print_of(Clip()) == {}
-    assert found([Clip(sound=np.zeros(320_000, np.float32))] * 2) == set()
+    assert found([print_of(Clip(sound=np.zeros(320_000, np.float32)))] * 2) == set()
+
+
+def test_a_fact_of_a_former_revision_holds_nothing():
+    old = read_print({"frames": ["00ff00ff00ff00ff"], "sound": "AAAA"})
+    assert (len(old.at), len(old.words), old.fine) == (0, 0, None)
