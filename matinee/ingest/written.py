@@ -1,7 +1,7 @@
 """What stands written in the pictures of files: read, kept as the fact ``seen_text``.
 
-``seen_text`` is ``[[text, confidence, seconds], ...]``, in the order in which it is seen. The fact ``written`` says what
-was gone through: ``{"hash", "by", "frames", "lines"}``.
+``seen_text`` is ``[[text, confidence, seconds], ...]``, in the order in which it is seen. The fact ``written`` says
+what was gone through: ``{"hash", "by", "frames", "lines"}``.
 """
 
 from __future__ import annotations
