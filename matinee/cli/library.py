@@ -167,6 +167,8 @@ def train(at: At = HERE, as_json: Json = False) -> None:
     def hear(stage: str, share: float) -> None:
         if stage.startswith("skipped "):
             skipped.append(stage)
+        elif " epoch " in stage:
+            shown.say(f"  {stage}")
         else:
             shown.working(t("learning", "学习"), int(share * 100), 100)
 
