@@ -48,14 +48,16 @@ HELP = {
         """Look for damage: every page, row, and file that the database names. Exit code 1 when there is any.
 
         \b
-        Example:
+        Examples:
           matinee check
+          matinee check --repair
         """,
         """检查损坏：每个页面、每一行、数据库引用的每个文件。发现损坏时退出码为 1。
 
         \b
         例：
           matinee check
+          matinee check --repair
         """,
     ),
     "erase": (
@@ -122,13 +124,31 @@ def restore(
         say(t(f"{at} is as it was in {found.path}.", f"{at} 已恢复到 {found.path} 的状态。"))
 
 
-def check(at: At = HERE, as_json: Json = False) -> None:
+def check(
+    at: At = HERE,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help=t("Mend what can be made again; a copy is kept.", "修复可重建的部分，并保留副本。")
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     from matinee.errors import language
     from matinee.settings import Library
     from matinee.store.check import check as look
 
     library = Library.open(at)
-    found = look(library.database, library.path)
+    if repair:
+        from matinee.store.place import only_server
+        from matinee.store.repair import repair as mend
+
+        with only_server(library.database):
+            mended, found = mend(library.database, library.path)
+        for one in mended:
+            note(f"{one.place}: {one.zh if language() == 'zh' else one.en}")
+    else:
+        found = look(library.database, library.path)
     if as_json:
         emit([{"code": one.code, "place": one.place, "en": one.en, "zh": one.zh} for one in found])
     for one in found:

@@ -19,15 +19,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from matinee.errors import MatineeError
-from matinee.store.check import inside
 from matinee.store.connection import connect
 from matinee.store.erase import erase_rows, erased_since, scrub
 from matinee.store.migrations import STEPS, check_version, migrate
+from matinee.store.named import inside, pictures, release_files
 from matinee.store.place import running
 from matinee.store.sqlite import SQLiteStore
 from matinee.store.trouble import told
@@ -125,7 +124,7 @@ def _fill(folder: Path, part: Path) -> Manifest:
             if content_digest(copy) != content:
                 raise OSError("the copy differs from the original")
     names = [DATABASE]
-    for name in _named(part / DATABASE):
+    for name in _named(folder, part / DATABASE):
         if (folder / name).is_file():  # a file that is missing is what `matinee check` is for
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, part / name)
@@ -137,20 +136,19 @@ def _fill(folder: Path, part: Path) -> Manifest:
     )
 
 
-def _named(database: Path) -> Iterator[str]:
-    """The files that a database names: releases (with their own manifest) and covers; and the settings."""
-    yield "matinee.toml"
+def _named(folder: Path, database: Path) -> Iterator[str]:
+    """The files that a database names: releases (those whole on the disk), pictures; and the settings and chances."""
+    yield from ("matinee.toml", "slates.jsonl")
     with closing(sqlite3.connect(database)) as c:
-        for digest, text in c.execute("SELECT digest, manifest FROM releases"):
-            files: dict[str, Any] = msgspec.json.decode(text).get("files", {})
-            for name in (*files, "manifest.json"):
-                if inside(digest) and inside(name):
-                    yield f"releases/{digest}/{name}"
-        covers = [msgspec.json.decode(text) for (text,) in c.execute("SELECT value FROM facts WHERE key = 'cover'")]
-        shots = [msgspec.json.decode(text) for (text,) in c.execute("SELECT value FROM facts WHERE key = 'shots'")]
-    names = {cover.get("file") for cover in covers if isinstance(cover, dict)}
-    names |= {shot.get("frame") for of_item in shots for shot in of_item or () if isinstance(shot, dict)}
-    yield from sorted(name for name in names if isinstance(name, str) and inside(name))
+        digests = [digest for (digest,) in c.execute("SELECT digest FROM releases") if inside(digest)]
+        names = {name for _, _, name in pictures(c) if inside(name)}
+    for digest in digests:
+        try:
+            files = release_files(folder / "releases" / digest)
+        except (ValueError, OSError):  # what `matinee check` is for
+            continue
+        yield from (f"releases/{digest}/{name}" for name in (*files, "manifest.json"))
+    yield from sorted(names)
 
 
 def read(source: Path) -> Backup:

@@ -6,15 +6,13 @@ of reading all once.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -22,6 +20,7 @@ import numpy as np
 from matinee.errors import MatineeError
 from matinee.store.connection import connect
 from matinee.store.migrations import STEPS, SUMMED, SUMMED_SINCE_THIRD, check_version
+from matinee.store.named import MANIFEST, inside, pictures, release_files, sha256_of
 from matinee.store.sums import sum_of, sum_of_vector
 from matinee.store.trouble import told
 from matinee.store.vectors import UNIT
@@ -227,48 +226,55 @@ def erasures(c: sqlite3.Connection) -> Iterator[Damage]:
 
 
 def releases(c: sqlite3.Connection, folder: Path) -> Iterator[Damage]:
-    """Every file that a release's manifest names under ``files`` has the SHA-256 that stands there."""
-    for digest, text in c.execute("SELECT digest, manifest FROM releases ORDER BY number"):
-        files: dict[str, Any] = msgspec.json.decode(text).get("files", {})
+    """Every file of every release is what its sealed manifest says. A release that is not in force may have been taken
+    away; the one in force must be there."""
+    used = c.execute("SELECT release FROM state").fetchone()
+    for (digest,) in c.execute("SELECT digest FROM releases ORDER BY number"):
+        home, place = folder / "releases" / digest, f"releases/{digest}"
+        if not inside(digest) or "/" in digest:
+            yield damage("check.release", place, "leads out of its folder.", "指向其文件夹之外。")
+            continue
+        try:
+            files = release_files(home)
+        except FileNotFoundError:
+            if used == (digest,) or home.exists():
+                yield _release(f"{place}/{MANIFEST}", "is missing", "不见了")
+            continue
+        except ValueError as error:
+            yield _release(f"{place}/{MANIFEST}", str(error), "无法读取或被改动")
+            continue
         for name, expected in files.items():
-            place = f"releases/{digest}/{name}"
-            if not inside(name):
-                yield damage("check.release", place, "leads out of its folder.", "指向其文件夹之外。")
-            elif (actual := _sha256(folder / "releases" / digest / name)) != expected:
-                en = "is missing" if actual is None else "is not what was written"
-                zh = "不见了" if actual is None else "与写入的内容不符"
-                yield damage(
-                    "check.release",
-                    place,
-                    f"{en}. Train again with `matinee train`.",
-                    f"{zh}。请用 `matinee train` 重新训练。",
-                )
+            if (actual := sha256_of(home / name)) is None:
+                yield _release(f"{place}/{name}", "is missing", "不见了")
+            elif actual != expected:
+                yield _release(f"{place}/{name}", "is not what was written", "与写入的内容不符")
+
+
+def _release(place: str, en: str, zh: str) -> Damage:
+    return damage(
+        "check.release", place, f"{en}. Train again with `matinee train`.", f"{zh}。请用 `matinee train` 重新训练。"
+    )
 
 
 def covers(c: sqlite3.Connection, folder: Path) -> Iterator[Damage]:
-    for row, text in c.execute("SELECT item, value FROM facts WHERE key = 'cover' ORDER BY item"):
-        fact = msgspec.json.decode(text)
-        name = fact.get("file") if isinstance(fact, dict) else None
-        if isinstance(name, str) and not (inside(name) and (folder / name).is_file()):
-            place = f"cover {name} of item row {row}"
+    """Every picture that a fact names is there and looks like one."""
+    for row, key, name in pictures(c):
+        place = f"{'cover' if key == 'cover' else 'picture'} {name} of item row {row}"
+        wrong = picture_wrong(folder / name) if inside(name) else ("leads elsewhere", "指向别处")
+        if wrong:
+            en, zh = wrong
             yield damage(
-                "check.cover", place, "is missing. Ingest the item's file again.", "不见了。请重新导入该条目的文件。"
+                "check.cover", place, f"{en}. Ingest the item's file again.", f"{zh}。请重新导入该条目的文件。"
             )
 
 
-def inside(name: str) -> bool:
-    """Whether a relative name stays in the folder it is relative to."""
-    path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
-
-
-def _sha256(path: Path) -> str | None:
+def picture_wrong(path: Path) -> tuple[str, str] | None:
+    """What is wrong with a picture's file, in two languages; None if nothing."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            return None if file.read(1) else ("is empty", "为空")
     except OSError:
-        return None
-    with os.fdopen(handle, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return ("is missing", "不见了")
 
 
 CHECKS: tuple[Check, ...] = (schema, references, counts, rows, bodies, events, vectors, erasures)

@@ -109,7 +109,7 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step] = 
     if version == len(steps):
         return
     if version and copy:
-        _keep_copy(connection, path.with_name(f"{path.name}.before-{version + 1}"))
+        keep_copy(connection, path.with_name(f"{path.name}.before-{version + 1}"))
     while version < len(steps):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -149,7 +149,7 @@ def check_version(connection: sqlite3.Connection, path: Path, newest: int) -> in
     return version
 
 
-def _keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
+def keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
     """A consistent copy of the file as it was, on the disk before the first step begins."""
     if copy.exists():
         return

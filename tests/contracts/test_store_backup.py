@@ -16,12 +16,14 @@ import pytest
 
 from matinee.errors import MatineeError
 from matinee.protocols import Counts
+from matinee.release import load_release, save_release
 from matinee.store import backup as backups
 from matinee.store.backup import backup, content_digest, restore
 from matinee.store.check import check
 from matinee.store.erase import backups_with_erased
 from matinee.store.sqlite import SQLiteStore
 from matinee.types import Event, Item
+from tests.properties.killed import release_of
 
 SECRET = "erika.mustermann@example.org"
 
@@ -39,13 +41,14 @@ def library(tmp_path: Path) -> Path:
     (folder / "covers").mkdir(parents=True)
     (folder / "covers/c.jpg").write_bytes(b"picture")
     (folder / "covers/unused.jpg").write_bytes(b"picture")
-    (folder / "releases/d").mkdir(parents=True)
-    (folder / "releases/d/ease.safetensors").write_bytes(b"numbers")
+    (folder / "covers/s-0.jpg").write_bytes(b"picture of a shot")
+    save_release(folder / "releases/d", release_of(3))
     (folder / "matinee.toml").write_text("")
     with closing(SQLiteStore(folder / "matinee.db")) as store:
         store.put_items([Item(id="a"), Item(id="b")])
         store.put_fact("a", "cover", {"file": "covers/c.jpg"})
-        store.put_release("d", {"files": {"ease.safetensors": "0" * 64}})
+        store.put_fact("b", "shots", [{"start": 0, "end": 1, "frame": "covers/s-0.jpg"}, {"start": 1, "end": 2}])
+        store.put_release("d", {})
         store.use_release("d")
         for n in range(40):
             store.append([*events(f"user{n}", 20), *events(SECRET, 5, 5 * n)])
@@ -66,16 +69,18 @@ def refusal(call: object, *arguments: object) -> str:
 def test_a_backup_restores_to_the_same_content(library: Path, tmp_path: Path) -> None:
     made = backup(library, tmp_path / "kept")
     assert made.manifest.content == digest(library)
-    assert set(made.manifest.files) == {"matinee.db", "matinee.toml", "covers/c.jpg", "releases/d/ease.safetensors"}
+    release = {f"releases/d/{name}" for name in ("manifest.json", "popular.safetensors", "popular_recent.safetensors")}
+    pictures = {"covers/c.jpg", "covers/s-0.jpg"}
+    assert set(made.manifest.files) == {"matinee.db", "matinee.toml", *pictures, *release}
     assert refusal(backup, library, tmp_path / "kept") == "backup.exists"
     restore(tmp_path / "kept", tmp_path / "elsewhere")
     assert digest(tmp_path / "elsewhere") == made.manifest.content
-    assert (tmp_path / "elsewhere/releases/d/ease.safetensors").read_bytes() == b"numbers"
+    assert load_release(tmp_path / "elsewhere/releases/d").n_items == 1
     assert (tmp_path / "elsewhere/covers/c.jpg").read_bytes() == b"picture"
     with closing(SQLiteStore(tmp_path / "elsewhere/matinee.db")) as store:
         assert store.counts() == Counts(2, 41, 1000)
         assert store.append(events("new", 1)).accepted == 1
-    assert check(tmp_path / "elsewhere/matinee.db") == []
+    assert check(tmp_path / "elsewhere/matinee.db", tmp_path / "elsewhere") == []
 
 
 def test_backups_while_writing_are_of_one_moment(library: Path, tmp_path: Path) -> None:
@@ -120,7 +125,7 @@ def test_a_restore_into_a_serving_library_is_seen_by_it(library: Path, tmp_path:
     assert check(library / "matinee.db") == []
 
 
-@pytest.mark.parametrize("name", ["matinee.db", "covers/c.jpg", "backup.json", "releases/d/ease.safetensors"])
+@pytest.mark.parametrize("name", ["matinee.db", "covers/c.jpg", "backup.json", "releases/d/popular.safetensors"])
 def test_a_damaged_backup_is_refused_and_nothing_changes(library: Path, tmp_path: Path, name: str) -> None:
     backup(library, tmp_path / "kept")
     before = digest(library)

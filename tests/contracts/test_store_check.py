@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from matinee.release import save_release
 from matinee.store.check import check
 from matinee.store.sqlite import SQLiteStore
 from matinee.types import Event, Item, Space
+from tests.properties.killed import release_of
 
 SPACE = Space("text", "1", 64)
 
@@ -35,9 +37,11 @@ def library(tmp_path: Path) -> Path:
         (tmp_path / "covers").mkdir()
         (tmp_path / "covers/c.jpg").write_bytes(b"picture")
         store.put_fact("i1", "cover", {"file": "covers/c.jpg"})
-        (tmp_path / "releases/d").mkdir(parents=True)
-        (tmp_path / "releases/d/ease.safetensors").write_bytes(b"numbers")
-        store.put_release("d", {"files": {"ease.safetensors": hashlib.sha256(b"numbers").hexdigest()}})
+        (tmp_path / "covers/s-0.jpg").write_bytes(b"picture of a shot")
+        store.put_fact("i2", "shots", [{"start": 0, "end": 1, "frame": "covers/s-0.jpg"}, {"start": 1, "end": 2}])
+        for digest in ("old", "d"):
+            save_release(tmp_path / "releases" / digest, release_of(3))
+            store.put_release(digest, {})
         store.use_release("d")
     return tmp_path
 
@@ -70,7 +74,7 @@ def test_a_sound_library_has_no_damage(library: Path) -> None:
         ("UPDATE links SET vector = 3 WHERE item = 7", ("check.row", "links 1 7")),
         ("DROP INDEX events_of_user", ("check.schema", "events_of_user")),
         ("INSERT INTO erasures VALUES (2, 0)", ("check.erasure", "user row 2")),
-        ("UPDATE releases SET manifest = '{}'", ("check.row", "releases d")),
+        ("UPDATE releases SET manifest = '{\"x\":1}' WHERE digest = 'd'", ("check.row", "releases d")),
         ('UPDATE facts SET value = \'{"file": "../x"}\'', ("check.cover", "cover ../x of item row 1")),
         ("DELETE FROM state", ("check.state", "state")),
     ],
@@ -83,14 +87,32 @@ def test_each_kind_is_named(library: Path, sql: str, expected: tuple[str, str]) 
 
 
 def test_files_of_releases_and_covers(library: Path) -> None:
-    (library / "releases/d/ease.safetensors").write_bytes(b"numbert")
+    release = library / "releases/d"
+    model, manifest = release / "popular.safetensors", release / "manifest.json"
+    whole = model.read_bytes(), manifest.read_text()
+    model.write_bytes(whole[0][:-1] + b"x")
     (library / "covers/c.jpg").unlink()
+    (library / "covers/s-0.jpg").write_bytes(b"")
     assert found(library) == [
-        ("check.release", "releases/d/ease.safetensors"),
+        ("check.release", "releases/d/popular.safetensors"),
         ("check.cover", "cover covers/c.jpg of item row 1"),
+        ("check.cover", "picture covers/s-0.jpg of item row 2"),
     ]
-    (library / "releases/d/ease.safetensors").unlink()
+    model.unlink()
     assert "missing" in check(library / "matinee.db", library)[0].en
+    model.write_bytes(whole[0])
+    for changed in (whole[1].replace('"n_items": 1', '"n_items": 2'), "{", whole[1].replace("popular.s", "../a.s")):
+        manifest.write_text(changed)
+        assert found(library)[0] == ("check.release", "releases/d/manifest.json")
+    manifest.unlink()
+    assert found(library)[0] == ("check.release", "releases/d/manifest.json")
+
+
+def test_a_release_that_was_taken_away_is_no_damage_unless_it_is_in_force(library: Path) -> None:
+    shutil.rmtree(library / "releases/old")
+    assert found(library) == []
+    shutil.rmtree(library / "releases/d")
+    assert found(library) == [("check.release", "releases/d/manifest.json")]
 
 
 def content(path: Path) -> list[str]:
