@@ -37,6 +37,58 @@ model = recipe.fit(ring(), seed=1, run=Run(Path(sys.argv[1]), lambda stage, shar
 """
 
 
+TRAIN = """
+import os, signal, sys
+from pathlib import Path
+from matinee.settings import Library
+from matinee.store.sqlite import SQLiteStore
+from matinee.train import train
+library = Library.open(Path(sys.argv[1]))
+trial = [True]
+def hear(stage, share):
+    print(stage, flush=True)
+    trial[0] = trial[0] and stage != "weights"
+    if sys.argv[2] == "die" and not trial[0] and stage.startswith("gru4rec epoch 3 "):
+        os.kill(os.getpid(), signal.SIGKILL)
+train(library, SQLiteStore(library.database), progress=hear)
+"""
+
+
+def library_with(folder, recipes):
+    Library.create(folder)
+    (folder / "matinee.toml").write_text(f"[training]\nrecipes = {recipes}\n")
+    library = Library.open(folder)
+    store = SQLiteStore(library.database)
+    fill(store)
+    store.close()
+    return library
+
+
+def test_a_killed_training_of_a_library_goes_on_to_the_same_release(tmp_path) -> None:
+    """Killed in the last fit: what was fitted whole before is not fitted again, the rest goes on from its last epoch,
+    and the models are those of a training that was never killed."""
+    recipes = '["popular", "gru4rec"]'
+    killed, whole = library_with(tmp_path / "killed", recipes), library_with(tmp_path / "whole", recipes)
+    heard = []
+    for library, how in ((whole, "live"), (killed, "die"), (killed, "live")):
+        done = subprocess.run(
+            [sys.executable, "-c", TRAIN, str(library.path), how], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == (-signal.SIGKILL if how == "die" else 0), done.stderr
+        heard.append([line for line in done.stdout.splitlines() if line.startswith("gru4rec epoch")])
+        left = sorted(p.name for p in (library.path / "training").glob("*.safetensors"))
+        assert [name.startswith("done-") for name in left] == ([True, False] if how == "die" else [])
+    assert not (killed.path / "training").exists()
+    unbroken, broken, rest = heard
+    again = unbroken.index(next(line for line in unbroken[1:] if line.startswith("gru4rec epoch 1 ")))
+    assert len(broken) == again + 3
+    assert len(rest) == len(unbroken) - len(broken), "only what was left to do"
+    (first,), (second,) = (list(library.releases.iterdir()) for library in (killed, whole))
+    assert first.name == second.name
+    for file in first.iterdir():
+        assert file.read_bytes() == (second / file.name).read_bytes(), file.name
+
+
 def test_a_release_with_a_deep_model_is_served_without_pytorch(tmp_path) -> None:
     folder = tmp_path / "library"
     Library.create(folder)
