@@ -13,13 +13,14 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import matinee
+from matinee.data.facts import collections_of, fact_vectors
 from matinee.data.interactions import from_log
 from matinee.data.strength import DEFAULT, StrengthTable, table_of
 from matinee.encoders.fusing import Fusing, takes_fused
@@ -27,6 +28,7 @@ from matinee.encoders.senses import in_force
 from matinee.errors import MatineeError
 from matinee.models import load_model, load_recipe, tensors
 from matinee.models.blended import Blended, fit_blend
+from matinee.models.gate import Verdict, judged
 from matinee.protocols import Model, Recipe, Store
 from matinee.release import FORMAT, Fused, Release, load_release, save_release
 from matinee.settings import Library, Settings
@@ -66,12 +68,40 @@ def train(library: Library, store: Store, *, progress: Progress = lambda stage, 
         progress("writing", 1.0)
         save_release(folder, release)
     current = store.release()
-    if current is None or current[0] != digest:
-        store.put_release(digest, {"weights": dict(release.weights), "made": dict(release.made)})
-        store.use_release(digest)
     shutil.rmtree(training, ignore_errors=True)
+    if current is None or current[0] != digest:
+        verdict = compared(library, current[0] if current else "", release, data)
+        told = {"weights": dict(release.weights), "made": dict(release.made)}
+        store.put_release(digest, told if verdict is None else {**told, "gate": asdict(verdict)})
+        if verdict is not None and not verdict.passed:
+            raise worse(digest, verdict)
+        store.use_release(digest)
     progress("done", 1.0)
     return digest
+
+
+def compared(library: Library, current: str, release: Release, data: Interactions) -> Verdict | None:
+    """How the release does beside the one in force on the latest events; None where there is nothing to compare."""
+    gate = library.settings.training.gate
+    if not current or gate >= 1:
+        return None
+    try:
+        old = load_release(library.releases / current)
+    except MatineeError:
+        return None  # a release that cannot be read keeps nobody out
+    return judged(release.blend, old.blend, data, gate, seed=library.settings.training.seed)
+
+
+def worse(digest: str, verdict: Verdict) -> MatineeError:
+    new, old = round(verdict.new, 3), round(verdict.old, 3)
+    return MatineeError(
+        "release.worse",
+        f"Release {digest} is kept but not in force: on the latest events its NDCG@10 is {new}, that of the one in "
+        f"force {old}. Look at the data that came last; to use it nevertheless: matinee releases use {digest}",
+        f"版本 {digest} 已保存但未启用：在最近的事件上，它的 NDCG@10 为 {new}，当前版本为 {old}。"
+        f"请检查最近的数据；若仍要启用：matinee releases use {digest}",
+        exit_code=1,
+    )
 
 
 @dataclass(slots=True)
@@ -149,11 +179,13 @@ def gathered(
 ) -> tuple[Interactions, dict[str, Space]]:  # fmt: skip
     """The same for the encoders of a library, and the space that each modality is of."""
     log = store.log()
-    rows = [row for row, _ in store.items()]
+    items = dict(store.items())
     people = [row for row, _ in store.users()]
-    n_items, n_users = max(rows, default=-1) + 1, max(people, default=-1) + 1
+    n_items, n_users = max(items, default=-1) + 1, max(people, default=-1) + 1
     known, spaces = features(store, n_items, encoders)
-    return from_log(log, n_users, n_items, known, table), spaces
+    data = from_log(log, n_users, n_items, known, table)
+    facts, groups = fact_vectors(items, n_items), collections_of(items, n_items)
+    return replace(data, facts=facts, groups=groups), spaces
 
 
 def features(
@@ -194,7 +226,9 @@ def data_digest(data: Interactions) -> str:
     columns: Mapping[str, Any] = {
         "users": data.users, "items": data.items, "at": data.at, "strength": data.strength,
         "bounds": np.array([data.n_users, data.n_items]),
+        "groups": data.groups,
         **{f"feature.{name}": data.features[name] for name in sorted(data.features)},
+        **{f"fact.{name}": data.facts[name] for name in sorted(data.facts)},
     }  # fmt: skip
     for name, column in columns.items():
         total.update(f"{name}{column.shape}{column.dtype.str}".encode())

@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def build() -> typer.Typer:
     """The commands, with their help in the language of this process."""
-    from matinee.cli import asking, care, evaluate, export, library, serving, weights
+    from matinee.cli import asking, care, evaluate, export, library, releases, serving, weights
 
     app = typer.Typer(
         rich_markup_mode=None,
@@ -94,7 +94,7 @@ def build() -> typer.Typer:
         ),
     )
     app.callback()(top)
-    for group in (library, asking, serving, weights, evaluate, export, care):
+    for group in (library, asking, serving, releases, weights, evaluate, export, care):
         group.add_to(app)
     return app
 

@@ -102,10 +102,15 @@ class State:
         weights = tuple(float(self.trained.weights[name]) for name in self.trained.models)
         return self.quick.over(nearest), weights
 
+    @property
+    def voiced(self) -> tuple[Model, ...]:
+        """The experts that weigh anything."""
+        return tuple(e for e, w in zip(*self.experts, strict=True) if w > 0)
+
     @cached_property
     def behaviour(self) -> tuple[Model, ...]:
         """The experts with a voice that learnt from what people did together."""
-        return tuple(e for e, w in zip(*self.experts, strict=True) if w > 0 and e.name in TOGETHER)
+        return tuple(e for e in self.voiced if e.name in TOGETHER)
 
     @cached_property
     def words(self) -> Words:
@@ -160,7 +165,7 @@ def sources(state: State, plan: Scenario, popularity: Popularity) -> tuple[Sourc
         "again": Again(catalogue),
         "on_air": OnAir(catalogue),
     }
-    voiced = [e for e, w in zip(*state.experts, strict=True) if w > 0 and not e.name.startswith("popular")]
+    voiced = [e for e in state.voiced if not e.name.startswith("popular")]
     nearest = () if any(isinstance(e, Grown | Nearest) for e in voiced) else (Nearest(catalogue),)
     return (*voiced, *nearest, *(named[name] for name in plan.sources), Everything(catalogue))
 

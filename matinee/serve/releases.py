@@ -41,8 +41,9 @@ def ready(folder: Path, store: Store, make: Callable[[Release | None], State], o
 
 
 def former(store: Store, digest: str) -> tuple[str, ...]:
-    """The releases that were in force before, the latest first, without this one."""
-    return tuple(known for known in dict.fromkeys(d for _, d in reversed(store.releases_used())) if known != digest)
+    """The releases that were in force before, the latest first, without this one and those that failed."""
+    sick = {known for known, told in store.releases() if told.get("health") == "failed"} | {digest}
+    return tuple(known for known in dict.fromkeys(d for _, d in reversed(store.releases_used())) if known not in sick)
 
 
 def put_back(store: Store, bad: str, good: str) -> None:
@@ -50,24 +51,27 @@ def put_back(store: Store, bad: str, good: str) -> None:
     try:
         current = store.release()
         if current is not None and current[0] == bad:  # nobody has chosen another meanwhile
+            store.put_release(bad, {**current[1], "health": "failed"})
             store.use_release(good)
     except MatineeError as error:
         log.error("the store keeps naming %s: %s", bad, error)
 
 
-def rolled_back(store: Store) -> str:
-    """Puts the release that was in force before in force again, and returns its digest. Raises ``release.first``."""
+def rolled_back(folder: Path, store: Store) -> str:
+    """Puts the last release that was in force before and is still whole in force again, and returns its digest. Raises
+    ``release.first`` where there is none."""
     current = store.release()
-    before = former(store, current[0]) if current else ()
-    if not before:
-        raise MatineeError(
-            "release.first",
-            "No release was in force before this one. matinee releases lists those that there are.",
-            "在此之前没有启用过其他版本。可用 matinee releases 列出已有的版本。",
-            status=409,
-        )
-    store.use_release(before[0])
-    return before[0]
+    for digest in former(store, current[0]) if current else ():
+        try:
+            return use(folder, store, digest)
+        except MatineeError as error:
+            log.warning("%s", error)
+    raise MatineeError(
+        "release.first",
+        "No release that is still whole was in force before this one. matinee releases lists those that there are.",
+        "在此之前没有启用过仍然完整的版本。可用 matinee releases 列出已有的版本。",
+        status=409,
+    )
 
 
 def use(folder: Path, store: Store, digest: str) -> str:
@@ -89,8 +93,10 @@ def warmed(state: State) -> State:
     liked = np.full(len(rows), EVENT_KINDS.index("like"), np.int64)
     past = History(rows, np.arange(len(rows), dtype=np.float64), np.ones(len(rows), np.float32), liked)
     state.recommender.recommend(Query(time.time()))
-    slate = state.recommender.recommend(Query(time.time(), history=past))
-    if state.trained is not None and len(living) >= FEW and (not len(slate.items) or np.isnan(slate.scores).all()):
+    query = Query(time.time(), history=past)
+    state.recommender.recommend(query)
+    trained = state.trained is not None and bool(state.trained.made.get("events", 1))
+    if trained and len(living) >= FEW and not any(len(expert.retrieve(query, 1)) for expert in state.voiced):
         raise MatineeError(
             "release.silent",
             f"Release {state.release} has no opinion on any item.",
