@@ -107,6 +107,23 @@ class MergeOperation(Operation):
         )
 
 
+def _file(*types: str) -> RequestBody:
+    raw = OpenAPIMediaType(schema=Schema(type=T.STRING, format=OpenAPIFormat.BINARY))
+    return RequestBody(content=dict.fromkeys((*types, "application/octet-stream"), raw), required=True)
+
+
+@dataclass
+class PictureOperation(Operation):
+    def __post_init__(self) -> None:
+        self.request_body = _file("image/*")
+
+
+@dataclass
+class SoundOperation(Operation):
+    def __post_init__(self) -> None:
+        self.request_body = _file("audio/*", "video/*")
+
+
 PROBLEMS = {
     400: "The request is wrong; ``detail`` says how to mend it.",
     401: "A key is needed.",
@@ -114,6 +131,7 @@ PROBLEMS = {
     404: "There is no such thing.",
     409: "It contradicts what is there already.",
     413: "The body is too large.",
+    422: "The file is not what it should be, or cannot be read.",
     429: "Too many requests; ``Retry-After`` says when to come back.",
     503: "Too busy; ``Retry-After`` says when to come back.",
     507: "The disk is full; what was acknowledged is kept.",
@@ -142,9 +160,13 @@ def make_true(schema: OpenAPI) -> None:
 
 def _fits(status: int, method: str, path: str) -> bool:
     writes = method in ("put", "post", "delete")
-    return {404: "{" in path, 409: path.endswith("/merge"), 413: method in ("put", "post"), 507: writes}.get(
-        status, True
-    )
+    return {
+        404: "{" in path,
+        409: path.endswith("/merge"),
+        413: method in ("put", "post"),
+        422: "/search/" in path,
+        507: writes,
+    }.get(status, True)
 
 
 def _bytes(operation: Operation, path: str) -> None:

@@ -142,7 +142,7 @@ def search(
         if (vector := vectors.get(shelf.space.key)) is None:
             continue
         names.append(MEANT.get(shelf.space.kind or shelf.space.name, "text"))
-        meant = np.nan_to_num(_clear(shelf.take(words.rows) @ vector))
+        meant = np.nan_to_num(clear(shelf.take(words.rows) @ vector))
         by = np.where((meant > best) & (meant > lexical), len(names) - 1, by)
         best = np.maximum(best, meant)
     score = score + best
@@ -154,7 +154,7 @@ def search(
     return Found(items, np.minimum(top, 2.0), tuple(names[max(place[int(i)], 0)] for i in items))
 
 
-def _clear(cosine: Floats) -> Floats:
+def clear(cosine: Floats) -> Floats:
     """(n,) how far each cosine stands above what this query has with the items of the space, 1 at ``FAR`` deviations;
     a space in which all are alike tells nothing."""
     told = cosine[~np.isnan(cosine)]

@@ -19,7 +19,7 @@ from litestar.response import Stream
 
 from matinee import __version__
 from matinee.errors import Language, MatineeError
-from matinee.serve import asking, bulk, console, forms, intake, interests, listing, static, within, words
+from matinee.serve import asking, bulk, console, forms, intake, interests, listing, seek_routes, static, within, words
 from matinee.serve.answers import Answers
 from matinee.serve.describe import EventsOperation, ItemOperation, make_true
 from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
@@ -189,8 +189,8 @@ def delete_item(request: AnyRequest, item: FromPath[str]) -> None:
 @get("/items/{item:str}/similar", sync_to_thread=True)
 def similar(
     request: AnyRequest, item: FromPath[str], n: Many = 20,
-    by: Annotated[str, QueryParameter(pattern="^(all|text|picture|sound|speech|behaviour)$")] = "all", where: Where = "",
-    lang: Lang = None,
+    by: Annotated[str, QueryParameter(pattern="^(all|text|picture|sound|speech|behaviour)$")] = "all",
+    where: Where = "", lang: Lang = None,
 ) -> forms.SimilarItems:  # fmt: skip
     """Items like this one: by what they say, show, sound like, or by who watched them."""
     return asking.similar(service_of(request), segment(item), by, n, lang_of(request), where)
@@ -256,8 +256,8 @@ HANDLERS: Sequence[Any] = (
 
 def application(service: Service) -> Litestar:
     """The ASGI application over one service."""
-    more = (*bulk.HANDLERS, *within.HANDLERS, *console.HANDLERS, *interests.HANDLERS, *listing.HANDLERS)
-    api = Router("/api/v1", route_handlers=[*HANDLERS, *more])
+    rooms = (bulk, within, console, interests, listing, seek_routes)
+    api = Router("/api/v1", route_handlers=[*HANDLERS, *(handler for room in rooms for handler in room.HANDLERS)])
     plain = JsonRenderPlugin(path=["/", "/openapi.json"])
     about = OpenAPIConfig(title="Matinee", version=__version__, path="/schema", render_plugins=[plain])
     handled: dict[Any, Any] = {

@@ -53,7 +53,7 @@ def needed(method: str, path: str) -> Role:
         return "write"
     if method == "POST" and MERGE.fullmatch(path):
         return "write"  # who may say what a session did may say whose it is
-    if method == "POST" and path == "/api/v1/recommendations":
+    if method == "POST" and path in ("/api/v1/recommendations", "/api/v1/search/picture", "/api/v1/search/sound"):
         return "read"
     if method in ("PUT", "DELETE") and OWN_INTEREST.fullmatch(path):
         return "write"  # what a viewer says of their own taste is an event

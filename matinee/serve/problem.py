@@ -23,6 +23,7 @@ TITLES = {
     405: ("Method not allowed", "不支持的方法"),
     413: ("Too large", "内容过大"),
     416: ("Range not satisfiable", "范围无法满足"),
+    422: ("The file cannot be used", "文件无法使用"),
     421: ("Unknown host", "未知的主机名"),
     429: ("Too many requests", "请求过多"),
     500: ("The server failed", "服务器出错"),

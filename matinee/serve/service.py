@@ -21,6 +21,7 @@ from matinee.errors import MatineeError
 from matinee.ingest.frames import forget_item
 from matinee.pipeline import catalogue as catalogues
 from matinee.pipeline.catalogue import Catalogue
+from matinee.privacy.erasure import Erased, erase
 from matinee.protocols import Appended, Store, Strangers
 from matinee.release import Release
 from matinee.serve import paging
@@ -32,6 +33,7 @@ from matinee.serve.metrics import Metrics
 from matinee.serve.muted import muted, quieted
 from matinee.serve.reading import Reader
 from matinee.serve.releases import ready
+from matinee.serve.seek import Seeker
 from matinee.settings import Library
 from matinee.types import EVENT_KINDS, Controls, History, Ints, Item, Limits, Query, Slate, Space
 
@@ -74,6 +76,7 @@ class Service:
     def __init__(self, library: Library, store: Store, reader: Reader | None = None) -> None:
         self.library, self.store = library, store
         self._table = table_of(library.settings.strength)
+        self.seeker = Seeker(library.settings.encoders, library.settings.precision)
         self.reader = reader or Reader(library.settings.encoders, library.settings.precision)
         # One slate is worked out at a time, and beside it one search: Python gives one core to a process, and threads
         # that fight over it take twice as long together as one after the other
@@ -305,16 +308,17 @@ class Service:
         ranked = sorted(range(len(found)), key=lambda i: (-counts[i], found[i][0]))
         return [(found[i][1], counts[i]) for i in ranked[:n]]
 
-    def erase(self, user: str) -> bool:
-        """True when there was such a user. What is watched is then counted anew from the log that is left."""
-        if not self.store.erase_user(user):
-            return False
+    def erase(self, user: str) -> Erased:
+        """Forgets a user everywhere. What is watched is then counted anew from the log that is left."""
+        gone = erase(self.library, self.store, user)
+        if not gone.found:
+            return gone
         with self._lock:
             log_ = self.store.log()
             trends = counted(no_trends(self._table), log_, self.state.catalogue.size)
             self._busy = np.bincount(log_.users)
             self.state = replace(self.state, trends=trends)
-        return True
+        return gone
 
     def row(self, state: State, id: str) -> int:
         """The row of a public id. Raises ``item.unknown`` (404)."""
