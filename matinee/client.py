@@ -94,6 +94,14 @@ class Client:
     def search(self, words: str, n: int = 20, where: str = "") -> forms.Hits:
         return self._get("search", [("q", words), ("n", str(n)), ("where", where)], forms.Hits)
 
+    def search_picture(self, picture: bytes, n: int = 20, where: str = "") -> forms.Hits:
+        """Items that look like a picture, given as the bytes of its file, at most 16 MB."""
+        return self._send("POST", f"search/picture?{urlencode({'n': n, 'where': where})}", picture, forms.Hits)
+
+    def search_sound(self, sound: bytes, n: int = 20, where: str = "") -> forms.Hits:
+        """Items that sound like a sound or a video, given as the bytes of its file, at most 16 MB."""
+        return self._send("POST", f"search/sound?{urlencode({'n': n, 'where': where})}", sound, forms.Hits)
+
     def send(self, events: Sequence[Event]) -> forms.Accepted:
         """All events, 1,000 a request; durable when it returns. ``rejected`` counts positions in ``events``."""
         accepted = duplicates = 0
@@ -135,7 +143,7 @@ class Client:
         return self._send("GET", f"{path}?{given}", None, kind)
 
     def _send(self, method: str, path: str, body: object, kind: type[T]) -> T:
-        content = b"" if body is None else msgspec.json.encode(body)
+        content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         until, pause = time.monotonic() + self.patience, 0.1
         while True:
             status, after, answer = self._once(method, f"/api/v1/{path}", content)
