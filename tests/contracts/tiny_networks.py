@@ -17,11 +17,13 @@ LOOKS = {
     "image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28], "rescale_factor": 1 / 255,
 }  # fmt: skip
 
-TEXT = ["bert", "roberta", "xlm-roberta", "mpnet", "distilbert", "t5", "gpt2", "llama", "qwen2"]
+TEXT = [
+    "bert", "roberta", "xlm-roberta", "mpnet", "distilbert", "t5", "mt5", "gpt2", "llama", "mistral", "qwen2", "qwen3",
+]  # fmt: skip
 PICTURES = ["vit", "dinov2", "convnext", "convnextv2"]
 MOVING = ["videomae", "timesformer", "vivit"]
 SOUND = ["audio-spectrogram-transformer", "wav2vec2", "hubert", "whisper"]
-JOINT = ["clip", "siglip", "clap"]
+JOINT = ["clip", "chinese_clip", "siglip", "clap"]
 ALL = [*TEXT, *PICTURES, *MOVING, *SOUND, *JOINT]
 
 
@@ -56,6 +58,7 @@ def network(kind: str):
     }  # fmt: skip
     short = {**words, "max_position_embeddings": 16}
     clip = {"text_config": {**words, "eos_token_id": 3}, "vision_config": eye, "projection_dim": 24}
+    chinese = {"text_config": padded, "vision_config": eye, "projection_dim": 24}
     clap = {"text_config": {**padded, "projection_dim": 24}, "audio_config": swin, "projection_dim": 24}
     made = {
         "bert": lambda: t.BertModel(t.BertConfig(**words)),
@@ -64,6 +67,9 @@ def network(kind: str):
         "mpnet": lambda: t.MPNetModel(t.MPNetConfig(**padded)),
         "distilbert": lambda: t.DistilBertModel(t.DistilBertConfig(**distil)),
         "t5": lambda: t.T5EncoderModel(t.T5Config(**t5)),
+        "mt5": lambda: t.MT5EncoderModel(t.MT5Config(**t5)),
+        "mistral": lambda: t.MistralModel(t.MistralConfig(**decoder)),
+        "qwen3": lambda: t.Qwen3Model(t.Qwen3Config(**decoder, head_dim=16)),
         "gpt2": lambda: t.GPT2Model(t.GPT2Config(vocab_size=n, n_embd=32, n_layer=2, n_head=2, n_positions=64)),
         "llama": lambda: t.LlamaModel(t.LlamaConfig(**decoder)),
         "qwen2": lambda: t.Qwen2Model(t.Qwen2Config(**decoder)),
@@ -79,6 +85,7 @@ def network(kind: str):
         "hubert": lambda: t.HubertModel(t.HubertConfig(**ear)),
         "whisper": lambda: t.WhisperModel(t.WhisperConfig(**whisper)),
         "clip": lambda: t.CLIPModel(t.CLIPConfig(**clip)),
+        "chinese_clip": lambda: t.ChineseCLIPModel(t.ChineseCLIPConfig(**chinese)),
         "siglip": lambda: t.SiglipModel(t.SiglipConfig(text_config=short, vision_config=eye)),
         "clap": lambda: t.ClapModel(t.ClapConfig(**clap)),
     }
