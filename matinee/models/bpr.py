@@ -49,7 +49,7 @@ class BPR:
         return Factors(self.name, items, known, np.array([0.0, 0.1, 1.0, self.power]))
 
     def _step(
-        self, factors: tuple[Floats, Floats], speed: tuple[Floats, Floats], rows: tuple[Floats, Floats, Floats]
+        self, factors: tuple[Floats, Floats], speed: tuple[Floats, Floats], rows: tuple[Ints, Ints, Ints]
     ) -> None:
         users, items = factors
         u, i, j = rows

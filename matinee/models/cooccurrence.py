@@ -25,5 +25,5 @@ class CoOccurrence:
         del seed
         seen = positives(data, once=True)
         x = user_items(seen, np.ones(len(seen), np.float32), (data.n_users, data.n_items))
-        counts = nearest_rows(x, self.neighbours, lambda common, start: common)
+        counts = nearest_rows(x, self.neighbours, lambda item, others, common: common)
         return from_csr(self.name, counts.T, watched(data) > 0, self.power)

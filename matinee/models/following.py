@@ -64,6 +64,15 @@ class Following:
             out[item] = self.row(int(item), weights)
         return out
 
+    def same(self, weights: Doubles) -> Doubles:
+        """(n,): the diagonal, an item with itself. O(m x len(weights))."""
+        total = np.zeros(self.n_items + 1)
+        for lag, weight in enumerate(weights.tolist(), start=1):
+            twice = np.flatnonzero(self.items[lag:] == self.items[:-lag])
+            worth = self.strength[twice] * self.strength[twice + lag] * weight
+            total += np.bincount(self.items[twice], worth, minlength=self.n_items + 1)
+        return total[: self.n_items]
+
     def into(self, weights: Doubles) -> Doubles:
         """(n,): the sum of each column without the diagonal. O(m x len(weights))."""
         heard = np.zeros(len(self.items))

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from matinee.models.common import Positives
-from matinee.types import Floats
+from matinee.types import Floats, Ints
 
 DENSE_SHARE = 0.06  # above it dense blocks through BLAS are faster
 BLOCK = 1024
 MOST_PEOPLE = 50_000
+Scale = Callable[[int, Ints, Floats], Floats]
 
 
 def user_items(seen: Positives, weight: Floats, shape: tuple[int, int]) -> Any:
@@ -59,17 +60,23 @@ def _fill(rows: Floats, x: Any, by_item: Any, start: int) -> None:
             rows[at] += x[by_item.indices[part]].T @ by_item.data[part]
 
 
-def nearest_rows(x: Any, keep: int, scale: Callable[[Floats, int], Floats]) -> Any:
-    """SciPy CSR (n, n): the ``keep`` greatest entries above 0 of each row of ``scale(rows of x'x, start)``, without the
-    diagonal; ties at the last place all stay. Blocks of 1,024 rows are all that is dense."""
-    from scipy.sparse import csr_matrix, vstack
+def nearest_rows(x: Any, keep: int, scale: Scale) -> Any:
+    """SciPy CSR (n, n): the ``keep`` greatest entries above 0 of each row of x'x as ``scale`` makes them, without the
+    diagonal; ties at the last place all stay. ``scale`` gets an item, the columns of its entries and the entries.
+    Blocks of 1,024 rows are all that is dense."""
+    from scipy.sparse import csr_matrix
 
     n = x.shape[1]
-    parts = [csr_matrix((0, n), dtype=np.float32)]
-    for start, common in gram_rows(x):
-        rows = scale(common, start)
-        rows[np.arange(len(rows)), start + np.arange(len(rows))] = 0
-        bar = np.partition(rows, n - keep, axis=1)[:, n - keep] if n > keep else np.zeros(len(rows), np.float32)
-        rows[rows < np.maximum(bar, 1e-12)[:, None]] = 0
-        parts.append(csr_matrix(rows))
-    return vstack(parts)
+    columns, values = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+    lengths = [0]
+    for start, block in gram_rows(x):
+        for at, row in enumerate(block):
+            row[start + at] = 0
+            there = np.flatnonzero(row)
+            value = scale(start + at, there, row[there])
+            bar = np.partition(value, len(value) - keep)[len(value) - keep] if len(value) > keep else np.float32(0)
+            near = value >= max(bar, np.float32(1e-12))
+            columns.append(there[near].astype(np.int32))
+            values.append(value[near])
+            lengths.append(len(columns[-1]))
+    return csr_matrix((np.concatenate(values), np.concatenate(columns), np.cumsum(lengths)), shape=(n, n))

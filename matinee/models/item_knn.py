@@ -9,7 +9,7 @@ import numpy as np
 from matinee.models.common import positives, watched
 from matinee.models.gram import nearest_rows, user_items
 from matinee.models.linear import ItemWeights, from_csr
-from matinee.types import Floats, Interactions
+from matinee.types import Floats, Interactions, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,8 @@ class ItemKNN:
         x = user_items(seen, np.ones(len(seen), np.float32), (data.n_users, n))
         length = np.sqrt(np.bincount(seen.items, minlength=n)).astype(np.float32)
 
-        def cosine(common: Floats, start: int) -> Floats:
-            product = length[start : start + len(common), None] * length[None, :]
-            out: Floats = common / (product + np.float32(self.shrink + 1e-9))
+        def cosine(item: int, others: Ints, common: Floats) -> Floats:
+            out: Floats = common / (length[item] * length[others] + np.float32(self.shrink + 1e-9))
             return out
 
         # row i holds the neighbours that speak for item i; a history asks by the watched item, so turn it round

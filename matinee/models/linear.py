@@ -100,17 +100,16 @@ def item_weights(name: str, matrix: Floats, known: Bools, power: float, keep: in
 def sparse_weights(name: str, blocks: Iterable[Floats], known: Bools, power: float, keep: int = 512) -> ItemWeights:
     """A model of the rows of a matrix, given block by block, as CSR: the ``keep`` entries of greatest size in each."""
     columns, values = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
-    lengths = [np.zeros(1, np.int64)]
+    lengths = [0]
     for block in blocks:
-        kept = min(keep, block.shape[1])
-        place = np.argpartition(-np.abs(block), kept - 1, axis=1)[:, :kept] if kept else np.empty((len(block), 0), int)
-        place.sort(axis=1)
-        value = np.take_along_axis(block, place, 1)
-        there = value != 0
-        columns.append(place[there].astype(np.int32))
-        values.append(value[there].astype(np.float32))
-        lengths.append(there.sum(1))
-    starts = np.cumsum(np.concatenate(lengths)).astype(np.int64)
+        for row in block:
+            place = np.flatnonzero(row)
+            if len(place) > keep:
+                place = np.sort(place[np.argpartition(-np.abs(row[place]), keep - 1)[:keep]])
+            columns.append(place.astype(np.int32))
+            values.append(row[place].astype(np.float32))
+            lengths.append(len(place))
+    starts = np.cumsum(lengths).astype(np.int64)
     return ItemWeights(name, np.concatenate(values), starts, np.concatenate(columns), known, power)
 
 

@@ -3,17 +3,20 @@ log. Unlike counted transitions it knows that two items of a history may say the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from math import ceil, log
+from typing import Any
 
 import numpy as np
 
 from matinee.models.common import Positives, positives, watched
-from matinee.models.ease import refuse_too_many, singular
-from matinee.models.following import following
-from matinee.models.gram import gram, user_items
-from matinee.models.linear import ItemWeights, item_weights
-from matinee.types import Floats, Interactions
+from matinee.models.ease import SQUARE_ITEMS, singular
+from matinee.models.following import Following, following
+from matinee.models.gram import gram, gram_rows, user_items
+from matinee.models.linear import ItemWeights, from_csr, item_weights
+from matinee.models.sparse_ridge import SUPPORT, greatest, kept, local_weights
+from matinee.types import Bools, Doubles, Floats, Interactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +33,89 @@ class RidgeTransitions:
     name: str = "transitions_ridge"
 
     def fit(self, data: Interactions, *, seed: int = 0) -> ItemWeights:
-        """Two (n_items, n_items) float32 matrices and n^3 operations, whatever the length of the log. Above 30,000
-        items raises ``model.too_many_items``."""
+        """Two (n_items, n_items) float32 matrices and n^3 operations, whatever the length of the log. Above 12,000
+        items ``sparse_ridge`` instead, without a square matrix."""
         del seed
-        refuse_too_many("Ridge transitions", data.n_items)
-        inputs, targets = moments(positives(data, once=False), data, self.decay)
+        seen, known = positives(data, once=False), watched(data) > 0
+        if data.n_items > SQUARE_ITEMS:
+            return self._local(seen, data, known)
+        inputs, targets = moments(seen, data, self.decay)
         into = targets.sum(0, dtype=np.float64)
-        mean = float(np.diag(inputs).sum(dtype=np.float64)) / max(int((watched(data) > 0).sum()), 1)
-        inputs[np.diag_indices_from(inputs)] += np.float32(self.ridge * mean + 1e-3)
+        inputs[np.diag_indices_from(inputs)] += self._penalty(float(np.diag(inputs).sum(dtype=np.float64)), known)
         weights = solved(inputs, targets)
         weights /= ((into + self.shrink) ** self.to_norm).astype(np.float32)[None, :]
         weights[np.diag_indices_from(weights)] = 0
-        return item_weights(self.name, weights, watched(data) > 0, self.power)
+        return item_weights(self.name, weights, known, self.power)
+
+    def _penalty(self, trace: float, known: Bools) -> np.float32:
+        return np.float32(self.ridge * trace / max(int(known.sum()), 1) + 1e-3)
+
+    def _local(self, seen: Positives, data: Interactions, known: Bools) -> ItemWeights:
+        """Each target from the items that most often came before it."""
+        from scipy.sparse import vstack
+
+        sums = Moments.of(seen, data, self.decay)
+        scale = (1 / np.sqrt(np.maximum(sums.diagonal, 1e-9))).astype(np.float32)
+        targets, into = [], []
+
+        def inputs() -> Iterator[tuple[int, Floats]]:
+            for start, block, columns in sums.blocks():
+                into.append(columns.sum(1, dtype=np.float64))
+                targets.append(greatest(columns, start, scale, SUPPORT))
+                yield start, block
+
+        gram_of = kept(inputs(), sums.diagonal)
+        penalty = float(self._penalty(float(sums.diagonal.sum()), known))
+        weights = local_weights(gram_of, vstack(targets).tocsr(), penalty)
+        popular = (np.concatenate(into) + self.shrink) ** -self.to_norm
+        weights.data *= popular[weights.indices].astype(np.float32)
+        return from_csr(self.name, weights, known, self.power)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Z'Z and Z'Y of ``moments`` block by block: ``after`` counts what came later, ``before`` what came earlier, and
+    ``last`` (SciPy CSR) are the users' last states."""
+
+    after: Following
+    before: Following
+    last: Any
+    decay: float
+    squares: Doubles
+    diagonal: Doubles
+
+    @staticmethod
+    def of(seen: Positives, data: Interactions, decay: float) -> Moments:
+        lags, n = max(1, ceil(log(1e-5) / log(decay))), data.n_items
+        back = replace(
+            seen, users=seen.users.max(initial=0) - seen.users[::-1], items=seen.items[::-1],
+            strength=seen.strength[::-1],
+        )  # fmt: skip
+        after, before = following(seen, n, lags), following(back, n, lags)
+        last = last_states(seen, data, decay)
+        squares = np.bincount(seen.items, seen.strength.astype(np.float64) ** 2, minlength=n).astype(np.float64)
+        own = after.same(decay ** np.arange(after.lags, dtype=np.float64))
+        ends = np.asarray(last.multiply(last).sum(0), np.float64).ravel()
+        return Moments(after, before, last, decay, squares, (2 * decay * own + squares - ends) / (1 - decay**2))
+
+    def blocks(self) -> Iterator[tuple[int, Floats, Floats]]:
+        """(start, rows of Z'Z, rows of (Z'Y)') from ``start`` on."""
+        weights = self.decay ** np.arange(self.after.lags, dtype=np.float64)
+        parts = zip(self.after.rows(weights), self.before.rows(weights), gram_rows(self.last), strict=True)
+        for (start, later), (_, earlier), (_, ends) in parts:
+            block = np.float32(self.decay) * (later + earlier) - ends
+            at = np.arange(len(block))
+            block[at, start + at] += self.squares[start : start + len(block)].astype(np.float32)
+            block /= np.float32(1 - self.decay**2)
+            yield start, block, earlier
+
+
+def last_states(seen: Positives, data: Interactions, decay: float) -> Any:
+    """SciPy CSR (n_users, n_items): every user's fading sum after the last row; a pair that comes twice is summed."""
+    weight = seen.strength * np.float32(decay) ** seen.rank.astype(np.float32)
+    last = user_items(seen, weight, (data.n_users, data.n_items))
+    last.sum_duplicates()
+    return last
 
 
 def moments(seen: Positives, data: Interactions, decay: float) -> tuple[Floats, Floats]:
@@ -54,10 +128,7 @@ def moments(seen: Positives, data: Interactions, decay: float) -> tuple[Floats, 
     lags = max(1, ceil(log(1e-5) / log(decay)))
     after = following(seen, data.n_items, lags)
     crossed = after.square(decay ** np.arange(after.lags, dtype=np.float64))
-    weight = seen.strength * np.float32(decay) ** seen.rank.astype(np.float32)
-    last = user_items(seen, weight, (data.n_users, data.n_items))  # SciPy sums a pair that comes twice
-    last.sum_duplicates()
-    inputs = gram(last)
+    inputs = gram(last_states(seen, data, decay))
     np.negative(inputs, out=inputs)
     for start in range(0, len(inputs), 1024):  # by blocks: a whole transpose would be a third matrix
         part = slice(start, start + 1024)

@@ -10,7 +10,7 @@ import numpy as np
 from matinee.models.common import positives, watched
 from matinee.models.gram import nearest_rows, user_items
 from matinee.models.linear import ItemWeights, from_csr
-from matinee.types import Floats, Interactions
+from matinee.types import Floats, Interactions, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,10 @@ class RP3Beta:
         half = (per_user[seen.users] ** (-self.alpha / 2)).astype(np.float32)
         x = user_items(seen, half, (data.n_users, n))
 
-        def walk(common: Floats, start: int) -> Floats:
-            into = per_item[start : start + len(common), None]
-            out: Floats = common * per_item[None, :] ** np.float32(-self.alpha) / into ** np.float32(self.beta)
+        step, into = per_item ** np.float32(-self.alpha), per_item ** np.float32(-self.beta)
+
+        def walk(item: int, others: Ints, common: Floats) -> Floats:
+            out: Floats = common * step[others] * into[item]
             return out
 
         return from_csr(self.name, nearest_rows(x, self.neighbours, walk).T, watched(data) > 0, self.power)

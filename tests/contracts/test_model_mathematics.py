@@ -81,12 +81,6 @@ def test_a_matrix_without_an_inverse_is_an_error_that_says_what_to_do() -> None:
     assert "ridge" in caught.value.zh
 
 
-def test_ease_refuses_too_many_items_and_names_what_to_use() -> None:
-    with pytest.raises(MatineeError, match="item_knn or transitions") as caught:
-        load_recipe("ease").fit(log([(0, 0, START, 1.0)], 1, 30_001), seed=0)
-    assert caught.value.code == "model.too_many_items"
-
-
 def test_item_knn_is_brute_force_cosine() -> None:
     data = noise()
     x, n = faded(data, 0.0) > 0, data.n_items
