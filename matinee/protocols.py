@@ -234,6 +234,14 @@ class Store(Protocol):
         reader delays the rest."""
         ...
 
+    def names_of(self, user: str) -> tuple[str, ...]:
+        """All ids of a user: the one it goes by, and those merged into it; none where there is no such user."""
+        ...
+
+    def erased_users(self) -> Ints:
+        """Rows, ascending, of all users ever erased."""
+        ...
+
     def counts(self) -> Counts: ...
     def revision(self) -> int:
         """Grows with every change of items, vectors, facts or releases (not of events): readers refresh on it."""
@@ -268,6 +276,10 @@ class Store(Protocol):
 
     def releases(self) -> list[tuple[str, dict[str, Any]]]: ...
     def use_release(self, digest: str) -> None: ...
+    def drop_release(self, digest: str) -> bool:
+        """Forgets a release that is not in force; False where it is, or there is none of that name."""
+        ...
+
     def releases_used(self) -> list[tuple[float, str]]:
         """(Unix time, digest) of each time another release was put in force, oldest first; time 0: before the store
         kept this."""

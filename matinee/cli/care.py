@@ -63,7 +63,8 @@ HELP = {
     "erase": (
         """Forget a user: every event and every byte of the id leaves the database's files.
 
-        Backups and trained releases made before still rest on those events: delete those backups, and train again.
+        Released models that keep a row a user are written anew without it. Backups made before still hold the user:
+        those that are known are named; delete them, and train again so that sums over everybody forget too.
 
         \b
         Examples:
@@ -72,7 +73,8 @@ HELP = {
         """,
         """忘记一个用户：数据库文件中不再有其任何事件，也不再有其 ID 的任何字节。
 
-        此前的备份和训练结果仍包含这些事件的影响：请删除这些备份，并重新训练。
+        按用户保存数据的已发布模型会被重写以去除该用户。此前的备份仍包含该用户：已知的备份会列出，请删除它们，
+        并重新训练，使汇总统计也不再包含其影响。
 
         \b
         例：
@@ -170,29 +172,21 @@ def erase(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    from matinee.store.erase import backups_with_erased
-    from matinee.store.sqlite import SQLiteStore
+    from matinee.privacy.erasure import erase as forget
 
-    with opened(at) as (_, store):
+    with opened(at) as (library, store):
         _sure(yes, f"Erase the user {user} for ever?", f"永久删除用户 {user}？")
-        gone = store.erase_user(user)
-        copies = sorted(backups.glob("*/matinee.db")) if backups else []
-        holding = backups_with_erased(store.database, copies) if isinstance(store, SQLiteStore) else []
-    if not gone:
+        gone = forget(library, store, user, [backups] if backups else [])
+    if not gone.found:
         raise MatineeError("user.unknown", f"There is no user {user!r}.", f"没有用户“{user}”。")
     if as_json:
-        emit({"erased": True, "backups": [str(copy.parent) for copy in holding]})
+        emit({"erased": True, "backups": list(gone.backups), "releases": list(gone.releases)})
         return
     say(t("Erased.", "已删除。"))
     note(t("Trained models still rest on what was erased; make them anew: matinee train",
            "已训练的模型仍包含其影响；请重新训练：matinee train"))  # fmt: skip
-    for copy in holding:
-        note(
-            t(
-                f"{copy.parent} still holds erased users: delete it.",
-                f"{copy.parent} 中仍有已删除的用户：请删除该备份。",
-            )
-        )
+    for copy in gone.backups:
+        note(t(f"{copy} still holds erased users: delete it.", f"{copy} 中仍有已删除的用户：请删除该备份。"))
 
 
 def _sure(yes: bool, en: str, zh: str) -> None:

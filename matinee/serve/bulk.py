@@ -106,8 +106,9 @@ def export(request: AnyRequest, user: FromPath[str]) -> forms.Export:
 
 @delete("/users/{user:str}", status_code=200, sync_to_thread=True)
 def erase(request: AnyRequest, user: FromPath[str], confirm: Confirm) -> forms.Erased:
-    """Erases a user and every event, to the last byte of the store. The models in force were trained with the events
-    still in; they hold no row of the user, and the next training forgets the rest."""
+    """Erases a user and every event, to the last byte of the store, and the user's row from every released model that
+    has one. What the events added to sums over everybody is forgotten by the next training; ``backups`` names copies
+    that still hold the user."""
     from matinee.serve.http import segment
 
     named, service = segment(user), service_of(request)
@@ -115,9 +116,9 @@ def erase(request: AnyRequest, user: FromPath[str], confirm: Confirm) -> forms.E
         raise MatineeError(
             "erase.unconfirmed", "confirm= must repeat the user's id.", "confirm= 必须重复该用户的 ID。"
         )  # fmt: skip
-    if not service.erase(named):
+    if not (gone := service.erase(named)).found:
         raise _no_user(named)
-    return forms.Erased(user=named, erased=True, retrain=bool(service.state.release))
+    return forms.Erased(user=named, erased=True, retrain=bool(service.state.release), backups=gone.backups)
 
 
 @post("/users/{user:str}/merge", status_code=200, operation_class=MergeOperation)

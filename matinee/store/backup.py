@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from matinee.store.place import running
 from matinee.store.sqlite import SQLiteStore
 from matinee.store.trouble import told
 
-DATABASE, MANIFEST, FORMAT = "matinee.db", "backup.json", 1
+DATABASE, MANIFEST, KNOWN, FORMAT = "matinee.db", "backup.json", "backups.jsonl", 1
 TABLES = (
     "items",
     "users",
@@ -97,6 +97,7 @@ def backup(folder: Path, target: Path) -> Backup:
         _sync(part)
         part.rename(target)
         _sync(target.parent)
+        _remember(folder, target)
     except OSError as error:
         raise MatineeError(
             "backup.failed",
@@ -109,6 +110,22 @@ def backup(folder: Path, target: Path) -> Backup:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Backup(target, manifest)
+
+
+def made_before(folder: Path) -> list[Path]:
+    """The backups that this library made and that are still where they were put."""
+    try:
+        lines = (folder / KNOWN).read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return []
+    paths = [Path(msgspec.json.decode(line)) for line in dict.fromkeys(lines) if line.startswith('"')]
+    return [path for path in paths if (path / MANIFEST).is_file()]
+
+
+def _remember(folder: Path, target: Path) -> None:
+    """Where backups went, so that an erasure can name those that still hold someone."""
+    with suppress(OSError), (folder / KNOWN).open("ab") as file:  # the backup is made, whether remembered or not
+        file.write(msgspec.json.encode(os.fsencode(target.resolve()).decode("utf-8", "backslashreplace")) + b"\n")
 
 
 def _fill(folder: Path, part: Path) -> Manifest:

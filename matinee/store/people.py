@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from matinee.errors import MatineeError
 from matinee.store.connection import Database
-from matinee.store.events import make_users
+from matinee.store.events import make_users, user_rows
 from matinee.store.sums import sum_of
 from matinee.store.trouble import bad_text, usable_text
+from matinee.types import Ints
 
 SUMMED_EVENT = "sum_of(?, item, kind, at, value, id, text, session, slate)"
 
@@ -45,6 +48,24 @@ def merge_user(database: Database, session: str, user: str) -> bool:
         c.execute("INSERT INTO merges VALUES (?, ?, ?)", (source, target, sum_of(source, target)))
         c.execute("UPDATE state SET users = users + ?", (created - 1,))
     return True
+
+
+def names_of(database: Database, user: str) -> tuple[str, ...]:
+    if not usable_text(user):
+        return ()
+    with database.read() as c:
+        if not (found := user_rows(c, [user])):
+            return ()
+        (row,) = found.values()
+        sql = (
+            "SELECT id FROM users WHERE row = ? OR row IN (SELECT user FROM merges WHERE target = ?) ORDER BY row != ?"
+        )
+        return tuple(name for (name,) in c.execute(sql, (row, row, row)))
+
+
+def erased_users(database: Database) -> Ints:
+    with database.read() as c:
+        return np.array([row for (row,) in c.execute("SELECT user FROM erasures ORDER BY user")], np.int64)
 
 
 def checked_merge(session: str, user: str) -> None:

@@ -42,6 +42,17 @@ def use_release(database: Database, digest: str) -> None:
         bump(c)
 
 
+def drop_release(database: Database, digest: str) -> bool:
+    if not usable_text(digest):
+        return False
+    with database.write() as c:
+        sql = "DELETE FROM releases WHERE digest = ? AND digest IS NOT (SELECT release FROM state)"
+        if not c.execute(sql, (digest,)).rowcount:
+            return False
+        bump(c)
+    return True
+
+
 def releases_used(database: Database) -> list[tuple[float, str]]:
     with database.read() as c:
         return c.execute("SELECT at, digest FROM in_force ORDER BY number").fetchall()

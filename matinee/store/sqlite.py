@@ -128,11 +128,20 @@ class SQLiteStore:
     def use_release(self, digest: str) -> None:
         releases.use_release(self.database, digest)
 
+    def drop_release(self, digest: str) -> bool:
+        return releases.drop_release(self.database, digest)
+
     def releases_used(self) -> list[tuple[float, str]]:
         return releases.releases_used(self.database)
 
     def erase_user(self, user: str) -> bool:
         return erase_user(self.database, user)
+
+    def names_of(self, user: str) -> tuple[str, ...]:
+        return people.names_of(self.database, user)
+
+    def erased_users(self) -> Ints:
+        return people.erased_users(self.database)
 
     def close(self) -> None:
         self.database.close()

@@ -358,7 +358,13 @@ def test_erasure_reaches_every_name_of_a_user(store: Store, name: str) -> None:
     store.append([event(f"{u}", 1.0, user=u) for u in ("s0", "s1", "u", "other")])
     assert store.merge_user("s0", "u")
     assert store.merge_user("s1", "u")
+    assert store.names_of(name)[0] == "u"
+    assert set(store.names_of(name)) == {"u", "s0", "s1"}
+    assert store.names_of("nobody") == ()
+    assert len(store.erased_users()) == 0
+    rows = dict((user, row) for row, user in store.users())  # noqa: C402
     assert store.erase_user(name)
+    assert store.erased_users().tolist() == [0, 1, rows["u"]]
     assert store.counts() == Counts(1, 1, 1)
     assert [user for _, user in store.users()] == ["other"]
     for gone in ("s0", "s1", "u"):
@@ -507,6 +513,20 @@ def test_which_release_was_in_force_when(store: Store) -> None:
     used = store.releases_used()
     assert [digest for _, digest in used] == ["d1", "d2", "d1"]
     assert begin <= used[0][0] <= used[1][0] <= used[2][0] <= time.time()
+
+
+def test_a_release_out_of_force_is_dropped(store: Store) -> None:
+    for digest in ("d1", "d2"):
+        store.put_release(digest, {})
+        store.use_release(digest)
+    before = store.revision()
+    assert not store.drop_release("d2")  # in force
+    assert not store.drop_release("nothing")
+    assert store.revision() == before
+    assert store.drop_release("d1")
+    assert [digest for digest, _ in store.releases()] == ["d2"]
+    assert [digest for _, digest in store.releases_used()] == ["d1", "d2"]  # what was in force stays told
+    assert store.release() == ("d2", {})
 
 
 def test_the_revision_grows_with_all_but_events(store: Store) -> None:

@@ -169,6 +169,17 @@ def use_release(server: Server, digest: str) -> None:
         bump(c)
 
 
+def drop_release(server: Server, digest: str) -> bool:
+    if not usable_text(digest):
+        return False
+    with server.write() as c:
+        sql = "DELETE FROM releases WHERE digest = %s AND digest IS DISTINCT FROM (SELECT release FROM state)"
+        if not c.execute(sql, (digest,)).rowcount:
+            return False
+        bump(c)
+    return True
+
+
 def releases_used(server: Server) -> list[tuple[float, str]]:
     return [(at, digest) for at, digest in server.all("SELECT at, digest FROM in_force ORDER BY number")]
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import LiteralString
 
+import numpy as np
+
 from matinee.store.people import checked_merge, merged_elsewhere
 from matinee.store.postgres.connection import Connection, Server
 from matinee.store.trouble import usable_text
+from matinee.types import Ints
 
 WHO: LiteralString = (
     "(SELECT coalesce(m.target, u.number) FROM users u LEFT JOIN merges m ON m.who = u.number WHERE u.id = %s)"
@@ -64,6 +67,24 @@ def merge_user(server: Server, session: str, user: str) -> bool:
         c.execute("INSERT INTO merges VALUES (%s, %s)", (source, target))
         c.execute("UPDATE state SET users = users + %s", (created - 1,))
     return True
+
+
+def names_of(server: Server, user: str) -> tuple[str, ...]:
+    if not usable_text(user):
+        return ()
+    with server.lend() as c:
+        if not (found := user_rows(c, [user])):
+            return ()
+        (row,) = found.values()
+        sql = (
+            "SELECT id FROM users WHERE number = %s OR number IN (SELECT who FROM merges WHERE target = %s)"
+            " ORDER BY number <> %s, number"
+        )
+        return tuple(name for (name,) in c.execute(sql, (row, row, row)).fetchall())
+
+
+def erased_users(server: Server) -> Ints:
+    return np.array([row for (row,) in server.all("SELECT who FROM erasures ORDER BY who")], np.int64)
 
 
 def erase_row(c: Connection, row: int) -> None:

@@ -89,6 +89,12 @@ class PostgresStore:
     def erase_user(self, user: str) -> bool:
         return events.erase_user(self.server, user)
 
+    def names_of(self, user: str) -> tuple[str, ...]:
+        return people.names_of(self.server, user)
+
+    def erased_users(self) -> Ints:
+        return people.erased_users(self.server)
+
     def counts(self) -> Counts:
         return Counts(*(self.server.one("SELECT items, users, events FROM state") or (0, 0, 0)))
 
@@ -136,6 +142,9 @@ class PostgresStore:
 
     def use_release(self, digest: str) -> None:
         items.use_release(self.server, digest)
+
+    def drop_release(self, digest: str) -> bool:
+        return items.drop_release(self.server, digest)
 
     def releases_used(self) -> list[tuple[float, str]]:
         return items.releases_used(self.server)

@@ -1,0 +1,1 @@
+"""What people may ask of a library that knows them: to be forgotten everywhere."""
