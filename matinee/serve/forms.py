@@ -13,7 +13,9 @@ from matinee.types import Event
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a request narrows and turns, in public ids. ``page``: the token of the page before."""
+    """What a request narrows and turns, in public ids. ``page``: the token of the page before. ``country``,
+    ``language`` and ``interests`` say of somebody what is not known yet; nothing with ``properties.age`` above ``age``
+    is shown, nor anything of the creators ``blocked``."""
 
     collection: str = ""
     categories: tuple[str, ...] = ()
@@ -26,6 +28,11 @@ class Ask:
     boost: tuple[tuple[str, float], ...] = ()
     page: str = ""
     seed: int | None = None
+    country: str = ""
+    language: str = ""
+    interests: tuple[str, ...] = ()
+    age: float | None = None
+    blocked: tuple[str, ...] = ()
 
 
 class Brief(msgspec.Struct, kw_only=True):
@@ -122,11 +129,13 @@ class Export(msgspec.Struct, kw_only=True):
 
 
 class Erased(msgspec.Struct, kw_only=True):
-    """``retrain``: whether the release in force was trained before; training again forgets what it learnt."""
+    """``retrain``: whether the release in force was trained before; training again forgets what it learnt.
+    ``backups``: copies made before, that still hold the user and are to be deleted."""
 
     user: str
     erased: bool
     retrain: bool
+    backups: tuple[str, ...] = ()
 
 
 class ScenarioForm(msgspec.Struct, kw_only=True):
