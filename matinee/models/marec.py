@@ -4,103 +4,122 @@ watched.
 
 Where the paper weighs similarities of metadata, this learns the map outright: the two-sided ridge regression of the
 user-item matrix on what a user watched and on what an item is,
-    least squares over warm items of  X - X A F'  with  A = (X'X + a I)^-1 X'X F (F'F + b I)^-1,
-so a history is carried into the space of content and an item nobody has watched is scored by its vector there.
+    least squares over warm items of  X - X A K  with  A = (X'X + a I)^-1 X'X D (K + b I)^-1,
+so a history is carried into the space of content and an item nobody has watched is scored by its place there. K is the
+likeness of items (``aspects``: kernels over text, pictures, sound and written facts); D divides each item's column by a
+power of its watches, so that the map learns more of whom an item is for; how much it will be watched is foretold by
+itself, from content too, and multiplied in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from matinee.models.common import pick, positives, silence, taste, top, watched
+from matinee.models.aspects import Lens, aspects_of, landmarks
+from matinee.models.common import Taste, pick, positives, silence, taste, top, watched
 from matinee.models.ease import EASE, inverted, refuse_too_many
 from matinee.models.gram import gram, user_items
 from matinee.models.linear import ItemWeights
-from matinee.types import Candidates, Floats, Interactions, Ints, Query
+from matinee.types import Bools, Candidates, Floats, History, Interactions, Ints, Query
 
-MEAN, BASIS = "mean.", "basis"
+TRIED = 200  # people on whose histories the scale of content is brought to that of EASE
 
 
 @dataclass(frozen=True, slots=True)
 class MARec:
     """``behaviour``: the ridge on the user-item side, in means of the Gram matrix's diagonal; ``content``: on the
-    content side; ``dims``: of the content space that are kept; ``power``: how fast the history fades on the
-    content side. ``half``: an item watched this often is scored half by EASE and half by content."""
+    content side; ``landmarks``: the items that others are compared with where there are more than twice as many, else
+    all are; ``power``: how fast the history fades on the content side. ``shade``: the power of an item's watches that
+    its column is divided by; ``draw``: of what is foretold of them, that its score is multiplied by. ``weights``:
+    (aspect, weight) pairs over those of ``aspects.WEIGHTS``; 0 leaves an aspect out. ``half``: an item watched this
+    often is scored half by EASE and half by content."""
 
     behaviour: float = 7.0
     content: float = 1.0
-    dims: int = 256
-    power: float = 0.2
+    landmarks: int = 2048
+    power: float = 0.0
+    shade: float = 0.25
+    draw: float = 0.1
+    weights: tuple[tuple[str, float], ...] = ()
     half: float = 5.0
     name: str = "marec"
 
     def fit(self, data: Interactions, *, seed: int = 0) -> MARecModel:
-        """EASE's cost twice. Above 30,000 items raises ``model.too_many_items``."""
+        """EASE's cost twice, and landmarks^2 items. Above 30,000 items raises ``model.too_many_items``."""
         refuse_too_many("MARec", data.n_items)
         warm = watched(data)
-        lens = Lens.learn(data.features, data.n_items, self.dims)
-        f = lens.of(data.features, data.n_items)
+        known = warm > 0
+        marks = landmarks(known, self.landmarks if known.sum() > 2 * self.landmarks else int(known.sum()), seed)
+        lens = Lens(aspects_of(data, marks, dict(self.weights)), len(marks))
+        f = lens.of(data.features, data.facts, data.n_items)
+        inner = self._inner(f, known, marks)
+        fame = Fame.learn(f, inner, warm, self.draw)
+        right = (np.maximum(warm, 1) ** -np.float32(self.shade)).astype(np.float32)[:, None] * inner.T
         seen = positives(data, once=True)
         g = gram(user_items(seen, seen.strength, (data.n_users, data.n_items)))
-        f_warm = np.where((warm > 0)[:, None], f, np.float32(0))
-        inner = f_warm.T @ f_warm + np.float32(self.content) * np.eye(f.shape[1], dtype=np.float32)
-        right = f_warm @ np.linalg.inv(inner) if f.shape[1] else f_warm
-        ridge = np.float32(self.behaviour * np.diag(g).sum(dtype=np.float64) / max(int((warm > 0).sum()), 1) + 1e-3)
+        ridge = np.float32(self.behaviour * np.diag(g).sum(dtype=np.float64) / max(int(known.sum()), 1) + 1e-3)
         g[np.diag_indices_from(g)] += ridge
         # (G + aI)^-1 G = I - a (G + aI)^-1, so the Gram matrix is needed once
         carried = (right - ridge * (inverted(g) @ right)).astype(np.float32)
-        del g
+        del g, right
         ease = EASE(name=self.name).fit(data, seed=seed)
         share = (warm / (warm + self.half)).astype(np.float32)
-        return MARecModel(self.name, ease, carried, lens, f, share, self.power)
+        model = MARecModel(self.name, ease, carried, lens, fame, fame.raised(f), share, self.power)
+        return model.scaled(data)
+
+    def _inner(self, f: Floats, known: Bools, marks: Ints) -> Floats:
+        """(m, n_items): what turns a column of numbers, one for each watched item, into weights of the landmarks: ridge
+        regression, by (K'K + b K_marks)^-1 K', which is (K + bI)^-1 where every watched item is a landmark."""
+        out = np.zeros((len(marks), len(f)), np.float32)
+        if not f.any():
+            return out
+        ridge = np.float32(self.content)
+        own = f[marks]
+        if len(marks) == known.sum():
+            own[np.diag_indices_from(own)] += ridge
+            out[:, marks] = inverted(own)
+            return out
+        rows = f[known]
+        square = rows.T @ rows + ridge * own
+        square[np.diag_indices_from(square)] += np.float32(1e-3) * ridge
+        out[:, known] = inverted(square) @ rows.T
+        return out
 
 
 @dataclass(frozen=True, slots=True)
-class Lens:
-    """From features by modality to one content space: centred unit vectors side by side, then the ``basis`` (sum of
-    dims, k) of their greatest directions. ``means``: by modality. Fixed at training, so later items fit in."""
+class Fame:
+    """How much an item will be watched, foretold from its place (k,): the logarithm against the mean, between ``least``
+    and ``most`` seen, times ``draw``. A ridge regression."""
 
-    means: Mapping[str, Floats]
-    basis: Floats
+    slope: Floats
+    least: float
+    most: float
+    draw: float
 
     @staticmethod
-    def learn(features: Mapping[str, Floats], n_items: int, dims: int) -> Lens:
-        means = {}
-        for name in sorted(features):
-            there = np.isfinite(features[name].sum(1)) & features[name].any(axis=1)
-            if there.any():
-                means[name] = features[name][there].mean(0, dtype=np.float64).astype(np.float32)
-        width = sum(map(len, means.values()))
-        wide = Lens(means, np.eye(width, dtype=np.float32)).of(features, n_items)
-        values, vectors = np.linalg.eigh((wide.T @ wide).astype(np.float64))
-        kept = np.argsort(-values)[: min(dims, int((values > 1e-6).sum()))]
-        return Lens(means, vectors[:, kept].astype(np.float32))
+    def learn(f: Floats, inner: Floats, warm: Ints, draw: float) -> Fame:
+        known = warm > 0
+        level = np.where(known, np.log1p(warm), 0.0).astype(np.float32)
+        level = np.where(known, level - level[known].mean() if known.any() else level, np.float32(0))
+        return Fame((inner @ level).astype(np.float32), float(level.min(initial=0)), float(level.max(initial=0)), draw)
 
-    def of(self, features: Mapping[str, Floats], n_items: int) -> Floats:
-        """(n_items, k) float32; rows of zeros where an item has no content."""
-        parts = []
-        for name, mean in self.means.items():
-            part = np.zeros((n_items, len(mean)), np.float32)
-            if name in features:
-                matrix = features[name][:n_items]
-                centred = np.where(
-                    (np.isfinite(matrix.sum(1)) & matrix.any(axis=1))[:, None], matrix - mean, np.float32(0)
-                )
-                length = np.linalg.norm(centred, axis=1, keepdims=True)
-                part[: len(matrix)] = centred / np.maximum(length, 1e-6)
-            parts.append(part)
-        wide = np.concatenate(parts, axis=1) if parts else np.zeros((n_items, 0), np.float32)
-        return (wide @ self.basis).astype(np.float32)
+    def raised(self, f: Floats) -> Floats:
+        """(n, k) places, each times e^(draw x what is foretold)."""
+        if not self.draw or not f.shape[1]:
+            return f
+        told = np.clip(f @ self.slope, self.least, self.most)
+        return np.asarray(f * np.exp(np.float32(self.draw) * told)[:, None], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class MARecModel:
     """``carried`` (n trained, k): each watched item in the content space; ``content`` (n_items, k): every item's own
-    vector there, zeros where it has none; ``share`` (n trained,): how much of a score is ``ease``'s.
+    place there, its likeness to k landmarks, raised by its ``fame``; zeros where nothing is known of it; ``share``
+    (n trained,): how much of a score is ``ease``'s.
 
     NaN for an item that nobody watched and of which nothing is known."""
 
@@ -108,31 +127,67 @@ class MARecModel:
     ease: ItemWeights
     carried: Floats
     lens: Lens
+    fame: Fame
     content: Floats
     share: Floats
     power: float
 
-    def with_features(self, features: Mapping[str, Floats]) -> MARecModel:
+    def with_features(self, features: Mapping[str, Floats], facts: Mapping[str, Floats] | None = None) -> MARecModel:
         """The same model over other features: rows may have been added since; they are scored by content alone."""
-        n = max([len(self.share), *map(len, features.values())])
-        return replace(self, content=self.lens.of(features, n))
+        n = max([len(self.share), *map(len, features.values()), *map(len, (facts or {}).values())])
+        return replace(self, content=self.places(features, facts or {}, n))
 
-    def _shares(self, n: int) -> tuple[Floats, Floats]:
+    def places(self, features: Mapping[str, Floats], facts: Mapping[str, Floats], n: int) -> Floats:
+        """(n, k) places of items, zeros where nothing is known: what ``content`` holds. O(n landmarks dims)."""
+        return self.fame.raised(self.lens.of(features, facts, n))
+
+    def scaled(self, data: Interactions) -> MARecModel:
+        """The same with content's scores on the scale of EASE's: least squares over the watched items, as some people
+        would be asked."""
+        known = np.flatnonzero(self.share > 0)
+        seen = positives(data, once=True)
+        people = np.unique(seen.users)
+        cross, square = 0.0, 0.0
+        for user in people[:: max(1, len(people) // TRIED)]:
+            rows = slice(*np.searchsorted(seen.users, [user, user + 1]))
+            strength = np.square(seen.strength[rows])
+            past = History(seen.items[rows], seen.at[rows], strength, np.ones(len(strength), np.int64))
+            ease = np.nan_to_num(self.ease.everything(Query(now=np.inf, history=past))[known])
+            own = self._content(taste(past, len(self.share), self.power), known)
+            cross += float(own @ ease)
+            square += float(own @ own)
+        scale = cross / square if square > 0 and cross > 0 else 1.0
+        return replace(self, carried=(self.carried * np.float32(scale)).astype(np.float32))
+
+    def shares(self, n: int) -> tuple[Floats, Floats]:
         """(n,) shares of EASE and of content, over what each item has; both 0 where it has neither."""
         warm = np.zeros(n, np.float32)
         warm[: len(self.share)] = self.share
-        has = self.content.any(axis=1)
+        has = np.asarray(self.content.any(axis=1), bool)
         return np.where(has, warm, (warm > 0).astype(np.float32)), np.where(has, 1 - warm, np.float32(0))
+
+    def evened(self, weight: Floats) -> Floats:
+        """(..., m) weights of a history, content's, brought to the sum that EASE's have, so that the two can be added
+        whatever the length of the history."""
+        rank = np.arange(weight.shape[-1])[::-1]
+        ease, own = (((1.0 + rank) ** -power).sum() for power in (self.ease.power, self.power))
+        out: Floats = (weight * (ease / own if len(rank) else 1.0)).astype(np.float32)
+        return out
+
+    def _content(self, said: Taste, items: Ints) -> Floats:
+        """(len(items),) content's scores of a history."""
+        profile = self.evened(said.weight) @ self.carried[said.items]
+        return np.asarray(self.content[items] @ profile, np.float32)
 
     def _everything(self, query: Query) -> Floats:
         n = len(self.content)
         said = taste(query.history, len(self.share), self.power)
         if not len(said.items):
             return silence(n)
-        warm, cold = self._shares(n)
+        warm, cold = self.shares(n)
         score = np.zeros(n, np.float32)
         score[: len(self.share)] = np.nan_to_num(self.ease.everything(query))
-        score = warm * score + cold * (self.content @ (said.weight @ self.carried[said.items]))
+        score = warm * score + cold * self._content(said, np.arange(n))
         return np.where(warm + cold > 0, score, np.float32(np.nan)).astype(np.float32)
 
     def retrieve(self, query: Query, n: int) -> Candidates:
@@ -142,30 +197,52 @@ class MARecModel:
     def score(self, query: Query, candidates: Candidates) -> Floats:
         return pick(self._everything(query), candidates.items)
 
+    def score_batch(self, queries: Sequence[Query], items: Ints) -> Floats:
+        """(len(queries), len(items)) float32, as ``score`` row by row; content by one product for all."""
+        n = len(self.content)
+        warm, cold = self.shares(n)
+        profiles = np.zeros((len(queries), self.content.shape[1]), np.float32)
+        out = np.zeros((len(queries), n), np.float32)
+        for at, query in enumerate(queries):
+            said = taste(query.history, len(self.share), self.power)
+            profiles[at] = self.evened(said.weight) @ self.carried[said.items]
+            out[at, : len(self.share)] = np.nan_to_num(self.ease.everything(query)) * warm[: len(self.share)]
+            if not len(said.items):
+                out[at] = np.nan
+        out += (profiles @ self.content.T) * cold
+        out[:, warm + cold <= 0] = np.nan
+        inside = (items >= 0) & (items < n)
+        return np.where(inside[None, :], out[:, np.where(inside, items, 0)], np.float32(np.nan))
+
     def explain(self, query: Query, items: Ints) -> Floats:
         """(len(items), len(history)) float32; rows sum to the score."""
         out = np.zeros((len(items), len(query.history)), np.float32)
         said = taste(query.history, len(self.share), self.power)
         reach = np.flatnonzero((items >= 0) & (items < len(self.content)))
-        warm, cold = self._shares(len(self.content))
+        warm, cold = self.shares(len(self.content))
         rows = items[reach]
         out[reach] = self.ease.explain(query, rows) * warm[rows, None]
-        past = self.carried[said.items] * said.weight[:, None]
+        past = self.carried[said.items] * self.evened(said.weight)[:, None]
         out[np.ix_(reach, said.at)] += self.content[rows] @ past.T * cold[rows, None]
         return out
 
     def arrays(self) -> Mapping[str, Any]:
         ease = {f"ease.{key}": array for key, array in self.ease.arrays().items()}
-        means = {MEAN + name: mean for name, mean in self.lens.means.items()}
+        lens = {f"lens.{key}": array for key, array in self.lens.arrays().items()}
         return {
             "carried": self.carried, "content": self.content, "share": self.share, "power": np.float64(self.power),
-            BASIS: self.lens.basis, **ease, **means,
+            "fame": self.fame.slope, "fame.range": np.array([self.fame.least, self.fame.most, self.fame.draw]),
+            **ease, **lens,
         }  # fmt: skip
 
     @staticmethod
     def from_arrays(name: str, arrays: Mapping[str, Any]) -> MARecModel:
         a = arrays
-        theirs = {key.removeprefix("ease."): a[key] for key in a if key.startswith("ease.")}
-        ease = ItemWeights.from_arrays(name, theirs)
-        means = {key.removeprefix(MEAN): a[key] for key in sorted(a) if key.startswith(MEAN)}
-        return MARecModel(name, ease, a["carried"], Lens(means, a[BASIS]), a["content"], a["share"], float(a["power"]))
+        ease = ItemWeights.from_arrays(name, _under("ease.", a))
+        lens = Lens.from_arrays(_under("lens.", a))
+        fame = Fame(a["fame"], *a["fame.range"].tolist())
+        return MARecModel(name, ease, a["carried"], lens, fame, a["content"], a["share"], float(a["power"]))
+
+
+def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(prefix): arrays[key] for key in sorted(arrays) if key.startswith(prefix)}

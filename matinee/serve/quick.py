@@ -5,20 +5,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from matinee.models.blend import ENOUGH, Blend, level, shares, standard
 from matinee.models.content import ContentModel
 from matinee.models.linear import ItemWeights
+from matinee.models.marec import MARecModel
 from matinee.models.popular import PopularModel
 from matinee.pipeline import taste
+from matinee.pipeline.catalogue import of_items
 from matinee.pipeline.experts import Grown, Same, SameTable, Table, table_of
 from matinee.pipeline.neighbours import Neighbours, Places
 from matinee.pipeline.sources import POWER, Nearest
 from matinee.protocols import Model
 from matinee.release import Release
+from matinee.serve.arrivals import Arrived
 from matinee.types import Candidates, Floats, Ints, Query
 
 
@@ -35,19 +38,28 @@ class Quick:
 
     def over(self, nearest: Nearest) -> tuple[Model, ...]:
         """The experts over a catalogue: content looks at the vectors of today."""
-        return tuple(
-            model if not isinstance(model, ContentModel)
-            else Nearest(nearest.catalogue, model.name) if _plain(model) else Grown(model, nearest)
-            for model in self.models
-        )  # fmt: skip
+        return tuple(self._over(model, nearest) for model in self.models)
+
+    def _over(self, model: Model, nearest: Nearest) -> Model:
+        if isinstance(model, Arrived):
+            return replace(model, catalogue=nearest.catalogue)
+        if isinstance(model, ContentModel):
+            return Nearest(nearest.catalogue, model.name) if _plain(model) else Grown(model, nearest)
+        return model
 
 
 def _quick(model: Model, places: Places) -> Model:
     if isinstance(model, ItemWeights):
-        return Neighbours(
-            model.name, model.values, model.starts, model.columns, model.known, model.power, model.decay, places
-        )
+        return _neighbours(model, places)
+    if isinstance(model, MARecModel):
+        return Arrived(model, _neighbours(model.ease, places), of_items(()))
     return Same(model) if isinstance(model, PopularModel) else model
+
+
+def _neighbours(model: ItemWeights, places: Places) -> Neighbours:
+    return Neighbours(
+        model.name, model.values, model.starts, model.columns, model.known, model.power, model.decay, places
+    )
 
 
 def _plain(model: ContentModel) -> bool:

@@ -210,15 +210,50 @@ def test_ratings_with_biases_predict_held_out_stars() -> None:
 
 
 def test_marec_is_the_two_sided_ridge_regression() -> None:
+    """Against the plain formula over kernels written out; what is foretold of watches is off, and the scale is free."""
     data = checkerboard()
-    recipe = load_recipe("marec", {"dims": 3})
+    recipe = load_recipe("marec", {"draw": 0.0, "shade": 0.5, "weights": (("space.text", 2.0), ("space.sound", 0.0))})
     model = recipe.fit(data, seed=0)
-    x, f = faded(data, 0.0), model.lens.of(data.features, ITEMS).astype(np.float64)
-    warm = (x > 0).any(0)
-    ridge = recipe.behaviour * np.trace(x.T @ x) / warm.sum() + 1e-3
-    g, fw = x.T @ x, f * warm[:, None]
-    plain = np.linalg.solve(g + ridge * np.eye(ITEMS), g @ fw) @ np.linalg.inv(fw.T @ fw + recipe.content * np.eye(3))
-    np.testing.assert_allclose(model.carried, plain, atol=1e-4)
+    x = faded(data, 0.0)
+    warm = np.flatnonzero((x > 0).any(0))
+    kernel = np.zeros((ITEMS, ITEMS))
+    for name, weight in (("text", 2.0), ("frames", 0.3)):
+        centred = data.features[name] - data.features[name].mean(0)
+        unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+        kernel += weight * np.exp(unit @ unit.T - 1)
+    np.testing.assert_allclose(model.content, kernel[:, warm], atol=1e-5)
+    own = x[:, warm]
+    g = own.T @ own
+    ridge = recipe.behaviour * np.trace(g) / len(warm) + 1e-3
+    inner = np.linalg.inv(kernel[np.ix_(warm, warm)] + recipe.content * np.eye(len(warm)))
+    plain = np.linalg.solve(g + ridge * np.eye(len(warm)), g @ ((own > 0).sum(0)[:, None] ** -0.5 * inner))
+    scale = (plain * model.carried[warm]).sum() / (plain**2).sum()
+    assert scale > 0
+    np.testing.assert_allclose(model.carried[warm], scale * plain, atol=2e-3 * np.abs(scale * plain).max())
+
+
+def test_few_landmarks_come_near_to_all() -> None:
+    data = checkerboard()
+    near, exact = (load_recipe("marec", {"landmarks": n}).fit(data, seed=0) for n in (10, 2048))
+    assert near.content.shape[1] == 10 < exact.content.shape[1]
+    a, b = (m.score(query([1, 5, 9, 13]), every([ITEMS - 1, ITEMS - 2])) for m in (near, exact))
+    assert a[0] > a[1] and b[0] > b[1]
+
+
+def test_fame_is_foretold_from_content() -> None:
+    """Of two new items alike to everybody's taste, the one like the much watched comes first."""
+    rng = np.random.default_rng(0)
+    famous = rng.random(60) < 0.5
+    rows = [(u, i, START + i, 1.0) for u in range(80) for i in range(60) if rng.random() < (0.5 if famous[i] else 0.05)]
+    features = rng.standard_normal((62, 8)).astype(np.float32)
+    features[:60, 0], features[60, 0], features[61, 0] = np.where(famous, 4, -4), 4, -4
+    features[60, 1:] = features[61, 1:]
+    data = log(rows, 80, 62, {"text": features / np.linalg.norm(features, axis=1, keepdims=True)})
+    with_fame, without = (load_recipe("marec", {"draw": d}).fit(data, seed=0) for d in (0.6, 0.0))
+    asked = query(list(range(10)))
+    more, plain = (m.score(asked, every([60, 61])) for m in (with_fame, without))
+    assert more[0] > more[1]
+    assert more[0] / more[1] > plain[0] / plain[1] > 0
 
 
 def test_marec_knows_which_part_of_content_matters() -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matinee.data.columns import KIND_NAMES, plain
+from matinee.data.facts import collections_of, fact_vectors
 from matinee.data.rows import Bad, refuse
 from matinee.data.strength import RATING, strengths
 from matinee.protocols import Log
@@ -82,7 +83,9 @@ class Dataset:
         if feedback == "watched":
             strength = np.where(self.log.kinds == RATING, np.float32(1.0), strength)
         size = len(self.users), len(self.items)
-        return Interactions(self.log.users, self.log.items, self.log.at, strength, *size, dict(self.features))
+        facts, groups = fact_vectors(self.catalogue, size[1]), collections_of(self.catalogue, size[1])
+        log = self.log
+        return Interactions(log.users, log.items, log.at, strength, *size, dict(self.features), facts, groups)
 
     def with_features(self, features: Mapping[str, Floats]) -> Dataset:
         return replace(self, features={**self.features, **features})
