@@ -19,6 +19,7 @@ from matinee.protocols import Store
 from matinee.types import MODALITIES, Bools, Doubles, Floats, Ints, Item, Space
 
 LABELS = ("labels.frames", "labels.sound")
+NAMELESS = ("", "unknown", "untitled", "no title", "无标题", "未知")
 MASKS = 32  # filter texts whose answer is kept
 LARGE = 50_000  # vectors of a space from which requests look through the nearest lists instead of all
 Labels = tuple[tuple[str, float], ...]
@@ -201,6 +202,12 @@ class Catalogue:
     def living(self) -> Ints:
         """All rows that are alive."""
         return np.flatnonzero(self.alive).astype(np.int64)
+
+    @cached_property
+    def nameless(self) -> Bools:
+        """(size,) items without a title, or whose title says that there is none."""
+        told = (item is not None and item.title.strip().casefold() in NAMELESS for item in self.items)
+        return np.fromiter(told, np.bool_, self.size)
 
     @cached_property
     def timed(self) -> bool:

@@ -254,7 +254,9 @@ class Starter:
         order = np.lexsort((np.arange(len(rows)), turn, collection))
         place = np.empty(len(rows), np.int64)
         place[order] = _places(collection[order][None])
-        return rows[np.lexsort((collection, place))]
+        rows = rows[np.lexsort((collection, place))]
+        nameless = self.catalogue.nameless[rows]  # tell a stranger nothing: after all others
+        return np.concatenate([rows[~nameless], rows[nameless]])
 
 
 def _places(groups: Ints) -> Ints:

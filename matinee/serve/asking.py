@@ -10,8 +10,11 @@ from matinee.pipeline.scenarios import SCENARIOS
 from matinee.serve import find, forms, paging, words
 from matinee.serve.answers import Answers
 from matinee.serve.assemble import State
+from matinee.serve.prior import narrowed
 from matinee.serve.service import Answered, Ask, Service
 from matinee.types import Ints, Limits, Query
+
+PLAIN = Ask()
 
 
 def recommendations(service: Service, user: str, n: int, ask: Ask, lang: Language) -> forms.Recommendations:
@@ -54,6 +57,11 @@ def here(state: State, where: str, collection: str = "") -> Ints:
     return allowed(state.catalogue, Query(time.time(), limits=Limits(where=where, collection=collection)))
 
 
+def open_to(state: State, ask: Ask) -> Ints:
+    """Rows that a request may show, whoever asks. Raises ``where.wrong``."""
+    return here(state, narrowed(ask), ask.collection)
+
+
 def scenarios(lang: Language) -> forms.Scenarios:
     rows = (
         forms.ScenarioForm(
@@ -65,11 +73,11 @@ def scenarios(lang: Language) -> forms.Scenarios:
     return forms.Scenarios(scenarios=tuple(rows))
 
 
-def similar(service: Service, item: str, by: str, n: int, lang: Language, where: str = "") -> forms.SimilarItems:
-    """Items like one, of those that ``where`` holds of. ``note`` says what is missing where there are none. Raises
+def similar(service: Service, item: str, by: str, n: int, lang: Language, ask: Ask = PLAIN) -> forms.SimilarItems:
+    """Items like one, of those that ``ask`` leaves. ``note`` says what is missing where there are none. Raises
     ``item.unknown`` or ``where.wrong``."""
     state = service.current()
-    found = find.similar(state.catalogue, state.behaviour, service.row(state, item), by, n, here(state, where))
+    found = find.similar(state.catalogue, state.behaviour, service.row(state, item), by, n, open_to(state, ask))
     answers = Answers(state.catalogue, lang)
     items = tuple(
         forms.Similar(**answers.brief_fields(int(row)), score=round(float(score), 4), by=name)
@@ -79,11 +87,11 @@ def similar(service: Service, item: str, by: str, n: int, lang: Language, where:
     return forms.SimilarItems(item=item, by=by, items=items, note=words.said(missing, lang) if missing else None)
 
 
-def search(service: Service, query: str, n: int, lang: Language, where: str = "") -> forms.Hits:
-    """What a few words mean, of the items that ``where`` holds of; ``note`` says so where only words were compared."""
+def search(service: Service, query: str, n: int, lang: Language, ask: Ask = PLAIN) -> forms.Hits:
+    """What a few words mean, of the items that ``ask`` leaves; ``note`` says so where only words were compared."""
     state = service.current()
     vectors = service.reader.asked(query)
-    found = find.search(state.catalogue, state.words, query, vectors, n, here(state, where))
+    found = find.search(state.catalogue, state.words, query, vectors, n, open_to(state, ask))
     answers = Answers(state.catalogue, lang)
     hits = tuple(
         forms.Hit(**answers.brief_fields(int(row)), score=round(float(score), 4), matched=name)

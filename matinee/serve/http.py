@@ -37,6 +37,12 @@ Boosts = Annotated[
     list[str] | None, QueryParameter(description='Deviations to add where a filter holds: 2:"jazz" in tags')
 ]
 Where = Annotated[str, QueryParameter(max_length=2000, description='A filter: duration < 600 and "jazz" in tags')]
+Stated = Annotated[str, QueryParameter(max_length=100, description="What somebody says of themselves.")]
+Interests = Annotated[
+    list[str] | None, QueryParameter(max_items=10, description="What somebody likes, in words; may be repeated.")
+]
+Age = Annotated[float | None, QueryParameter(ge=0, le=150, description="Nothing whose properties.age is above it.")]
+Blocked = Annotated[list[str] | None, QueryParameter(description="Creators that are not to be shown.")]
 Lang = Annotated[str | None, QueryParameter(description="en or zh; otherwise Accept-Language decides.")]
 Words_ = Annotated[str, QueryParameter(min_length=1, max_length=500, description="In Chinese or English.")]
 AnyRequest = Request[Any, Any, AppState]
@@ -79,13 +85,15 @@ def recommendations(
     request: AnyRequest, user: FromPath[str], n: Many = 20, collection: FromQuery[str] = "", category: Names = None,
     diversity: Share = None, exclude: Names = None, where: Where = "", scenario: FromQuery[str] = "home",
     novelty: Share = None, exploration: Share = None, boost: Boosts = None, page: FromQuery[str] = "",
-    seed: FromQuery[int | None] = None, lang: Lang = None,
+    seed: FromQuery[int | None] = None, country: Stated = "", language: Stated = "", interests: Interests = None,
+    age: Age = None, blocked: Blocked = None, lang: Lang = None,
 ) -> forms.Recommendations:  # fmt: skip
     """A slate for a user, best first, with the reasons of every item. An unknown user gets a varied start."""
     ask = Ask(
         collection=collection, categories=tuple(category or ()), exclude=tuple(exclude or ()), diversity=diversity,
         where=where, scenario=scenario, novelty=novelty, exploration=exploration, boost=boosts(boost), page=page,
-        seed=seed,
+        seed=seed, country=country, language=language, interests=tuple(interests or ()), age=age,
+        blocked=tuple(blocked or ()),
     )  # fmt: skip
     return asking.recommendations(service_of(request), segment(user), n, ask, lang_of(request))
 
@@ -117,10 +125,18 @@ def scenarios(request: AnyRequest, lang: Lang = None) -> forms.Scenarios:
 
 @get("/users/{user:str}/rows", sync_to_thread=True)
 def user_rows(
-    request: AnyRequest, user: FromPath[str], n: Many = 20, collection: FromQuery[str] = "", lang: Lang = None
-) -> forms.Rows:
-    """The rows of a page: for you, because you watched, popular, new, and categories that the user likes."""
-    return rows_of(service_of(request), segment(user), n, collection, lang_of(request))
+    request: AnyRequest, user: FromPath[str], n: Many = 20, collection: FromQuery[str] = "", category: Names = None,
+    diversity: Share = None, exclude: Names = None, where: Where = "", novelty: Share = None, country: Stated = "",
+    language: Stated = "", interests: Interests = None, age: Age = None, blocked: Blocked = None, lang: Lang = None,
+) -> forms.Rows:  # fmt: skip
+    """The rows of a page: for you, what was begun, because you watched, popular, new, more from a creator, categories
+    that the user likes, and what is loved again. What narrows one narrows all."""
+    ask = Ask(
+        collection=collection, categories=tuple(category or ()), exclude=tuple(exclude or ()), diversity=diversity,
+        where=where, novelty=novelty, country=country, language=language, interests=tuple(interests or ()), age=age,
+        blocked=tuple(blocked or ()),
+    )  # fmt: skip
+    return rows_of(service_of(request), segment(user), n, ask, lang_of(request))
 
 
 @get("/users/{user:str}/events", sync_to_thread=True)
@@ -190,16 +206,21 @@ def delete_item(request: AnyRequest, item: FromPath[str]) -> None:
 def similar(
     request: AnyRequest, item: FromPath[str], n: Many = 20,
     by: Annotated[str, QueryParameter(pattern="^(all|text|picture|sound|speech|behaviour)$")] = "all",
-    where: Where = "", lang: Lang = None,
+    where: Where = "", collection: FromQuery[str] = "", age: Age = None, blocked: Blocked = None, lang: Lang = None,
 ) -> forms.SimilarItems:  # fmt: skip
     """Items like this one: by what they say, show, sound like, or by who watched them."""
-    return asking.similar(service_of(request), segment(item), by, n, lang_of(request), where)
+    ask = Ask(where=where, collection=collection, age=age, blocked=tuple(blocked or ()))
+    return asking.similar(service_of(request), segment(item), by, n, lang_of(request), ask)
 
 
 @get("/search", sync_to_thread=True)
-def search(request: AnyRequest, q: Words_, n: Many = 20, where: Where = "", lang: Lang = None) -> forms.Hits:
+def search(
+    request: AnyRequest, q: Words_, n: Many = 20, where: Where = "", collection: FromQuery[str] = "", age: Age = None,
+    blocked: Blocked = None, lang: Lang = None,
+) -> forms.Hits:  # fmt: skip
     """Find by meaning: what items say, show and sound like, in Chinese or English, and by their words."""
-    return asking.search(service_of(request), q, n, lang_of(request), where)
+    ask = Ask(where=where, collection=collection, age=age, blocked=tuple(blocked or ()))
+    return asking.search(service_of(request), q, n, lang_of(request), ask)
 
 
 @get("/collections", sync_to_thread=True)

@@ -9,13 +9,15 @@ import numpy as np
 
 from matinee.errors import Language
 from matinee.pipeline.catalogue import Catalogue
-from matinee.pipeline.recommender import union
+from matinee.pipeline.onward import Again, Continue
+from matinee.pipeline.recommender import Recommender, union
 from matinee.pipeline.selectors import Top
 from matinee.pipeline.sources import New, Popular
 from matinee.serve import find, forms, words
 from matinee.serve.answers import Answers
 from matinee.serve.assemble import State
 from matinee.serve.muted import muted
+from matinee.serve.prior import quoted
 from matinee.serve.service import Ask, Service
 from matinee.types import Candidates, Floats, History, Limits, Query, Reason, Slate
 
@@ -23,22 +25,31 @@ BECAUSE, CATEGORIES = 2, 3  # rows of these kinds at most
 LEAST = 3  # items that make a row
 
 
-def rows_of(service: Service, user: str, n: int, collection: str, lang: Language) -> forms.Rows:
-    """For you, because you watched (the last things liked), popular, new, and the categories that the user likes."""
+def rows_of(service: Service, user: str, n: int, ask: Ask, lang: Language) -> forms.Rows:
+    """For you, what was begun, because you watched (the last things liked), popular, new, more from a creator, the
+    categories that the user likes, and what is loved again. ``ask`` narrows all of them alike."""
+    with service.lane:
+        return _rows_of(service, user, n, ask, lang)
+
+
+def _rows_of(service: Service, user: str, n: int, ask: Ask, lang: Language) -> forms.Rows:
     state = service.current()
-    query = service.query(user, n, Ask(collection=collection), state)
+    query = service.query(user, n, ask, state)
+    stated = service.recommender(state, ask)
     answers = Answers(state.catalogue, lang)
     rows: list[forms.Row] = []
     used: set[int] = set()
     away = muted(service.store, user)
-    for row, made, cause, category in _slates(state, query, used):
+    for row, made, cause, category in _slates(state, query, used, stated):
         if category is not None and f"category:{category}" in away:
             continue
         slate = service.still_there(made, state)
         if len(slate.items) < min(LEAST, n) and row != "for_you":
             continue
         used |= {int(i) for i in slate.items}
-        title = words.row_title(row, lang, answers.title(cause) if cause is not None else "", category or "")
+        who = state.catalogue.item(cause).creators[0] if row == "more_from" and cause is not None else ""
+        named = who or (answers.title(cause) if cause is not None else "")
+        title = words.row_title(row, lang, named, category or "")
         about = state.catalogue.item(cause).id if cause is not None else None
         rows.append(
             forms.Row(
@@ -48,11 +59,16 @@ def rows_of(service: Service, user: str, n: int, collection: str, lang: Language
     return forms.Rows(user=user, release=state.release, rows=tuple(rows))
 
 
-def _slates(state: State, query: Query, used: set[int]) -> Iterator[tuple[str, Slate, int | None, str | None]]:
+def _slates(
+    state: State, query: Query, used: set[int], stated: Recommender
+) -> Iterator[tuple[str, Slate, int | None, str | None]]:
     def left() -> Query:
         return replace(query, limits=_with(query.limits, exclude=tuple(used)))
 
-    yield "for_you", state.recommender.recommend(query), None, None
+    yield "for_you", stated.recommend(query), None, None
+    begun = Continue(state.catalogue)
+    again_ = replace(state.recommender_for("home", repeat=True), selector=Top(), reasoner=None)
+    yield "continue", _all(_only(again_, begun, left()), Reason("continue", 1.0)), None, None
     for cause in liked_lately(query.history, state.catalogue, BECAUSE):
         yield "because", because(state, left(), cause), cause, None
     plain = replace(state.recommender, selector=Top(), reasoner=None)
@@ -62,13 +78,41 @@ def _slates(state: State, query: Query, used: set[int]) -> Iterator[tuple[str, S
     for category in liked_categories(query.history, state.catalogue, CATEGORIES):
         narrowed = _with(left().limits, categories=(category,))
         yield "category", state.recommender.recommend(replace(query, limits=narrowed)), None, category
+    if (one := made_by_one(query.history, state.catalogue)) is not None:
+        maker = quoted(state.catalogue.item(one).creators[0])
+        held = left().limits
+        where = f"({held.where}) and {maker} in creators" if held.where.strip() else f"{maker} in creators"
+        yield "more_from", state.recommender.recommend(replace(query, limits=_with(held, where=where))), one, None
+    loved = Again(state.catalogue)
+    yield "again", _all(_only(again_, loved, left()), Reason("again", 1.0)), None, None
 
 
-def _with(limits: Limits, *, exclude: Iterable[int] | None = None, categories: tuple[str, ...] | None = None) -> Limits:
+def _only(recommender: Recommender, source: Continue | Again, query: Query) -> Slate:
+    """What one source gives, in its order, through the filters."""
+    pool = source.retrieve(query, 4 * query.limit)
+    given = _Given(pool)
+    slate = replace(recommender, sources=(given,), scorer=given).recommend(query)
+    return replace(slate, sources=(source.name,) * len(slate.items))
+
+
+def made_by_one(history: History, catalogue: Catalogue) -> int | None:
+    """The last thing liked whose creator made at least ``LEAST`` others."""
+    for row in liked_lately(history, catalogue, 20):
+        if catalogue.item(row).creators and int((catalogue.creator == catalogue.creator[row]).sum()) > LEAST:
+            return row
+    return None
+
+
+def _with(
+    limits: Limits, *, exclude: Iterable[int] | None = None, categories: tuple[str, ...] | None = None,
+    where: str | None = None,
+) -> Limits:  # fmt: skip
     return Limits(
         collection=limits.collection,
         categories=limits.categories if categories is None else categories,
         exclude=limits.exclude if exclude is None else (*limits.exclude, *exclude),
+        where=limits.where if where is None else where,
+        shown=limits.shown,
     )
 
 
@@ -80,7 +124,7 @@ def because(state: State, query: Query, cause: int) -> Slate:
     slate = replace(state.recommender, sources=(like,), scorer=like, selector=Top(), reasoner=None).recommend(query)
     kind = {"text": "reads", "picture": "looks", "sound": "sounds", "behaviour": "because"}
     spoke = dict(zip(found.rows.tolist(), found.by, strict=True))
-    reasons = tuple((Reason(kind[spoke[int(i)]], 1.0, cause),) for i in slate.items)
+    reasons = tuple((Reason(kind.get(spoke[int(i)], "because"), 1.0, cause),) for i in slate.items)
     return replace(slate, reasons=reasons, sources=("similar",) * len(slate.items))
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from matinee.errors import MatineeError
 from matinee.ingest.frames import forget_item
 from matinee.pipeline import catalogue as catalogues
 from matinee.pipeline.catalogue import Catalogue
+from matinee.pipeline.filters import SEEN
+from matinee.pipeline.recommender import Recommender
 from matinee.privacy.erasure import Erased, erase
 from matinee.protocols import Appended, Store, Strangers
 from matinee.release import Release
@@ -31,17 +34,19 @@ from matinee.serve.forms import Ask as Ask
 from matinee.serve.intake import Batch
 from matinee.serve.metrics import Metrics
 from matinee.serve.muted import muted, quieted
+from matinee.serve.prior import narrowed, primed, prior_of
 from matinee.serve.reading import Reader
 from matinee.serve.releases import ready
 from matinee.serve.seek import Seeker
 from matinee.settings import Library
-from matinee.types import EVENT_KINDS, Controls, History, Ints, Item, Limits, Query, Slate, Space
+from matinee.types import EVENT_KINDS, Controls, EventKind, History, Ints, Item, Limits, Query, Slate, Space
 
 log = logging.getLogger("matinee.serve")
 INLINE = 0.05  # seconds: a refresh that takes less is done by the request that notices
 REST = 4.0  # a slow refresh is followed by this many times its duration of peace
 COUNTED_EVERY = 1.0  # seconds between counts of popularity
 REMEMBERED = 2000  # events read for what was seen and hidden
+KINDS: tuple[EventKind, ...] = get_args(EventKind)
 IMPRESSION, SEARCH = EVENT_KINDS.index("impression"), EVENT_KINDS.index("search")
 GLANCES = 300  # impressions that a request looks back on
 
@@ -182,7 +187,7 @@ class Service:
         history, now = self.history(user)
         excluded = tuple(row for row in map(state.catalogue.row, ask.exclude) if row >= 0)
         limits = Limits(
-            collection=ask.collection, categories=ask.categories, exclude=excluded, where=ask.where,
+            collection=ask.collection, categories=ask.categories, exclude=excluded, where=narrowed(ask),
             shown=paging.rows_of(ask.page),
         )  # fmt: skip
         controls = Controls(
@@ -205,7 +210,20 @@ class Service:
         kept = (~glances | (np.cumsum(glances[::-1])[::-1] <= GLANCES)) & (whole.kinds != SEARCH)
         items, at, strength, kinds = whole.items[kept], whole.at[kept], whole.strength[kept], whole.kinds[kept]
         old = np.cumsum((strength != 0)[::-1])[::-1] > self.library.settings.serving.history
-        return History(items, at, np.where(old, 0, strength).astype(np.float32), kinds), now
+        history = History(items, at, np.where(old, 0, strength).astype(np.float32), kinds)
+        return (history if len(whole) < REMEMBERED else self._with_all_seen(user, history)), now
+
+    def _with_all_seen(self, user: str, history: History) -> History:
+        """With what was seen and hidden before the events that were read: it says nothing of a taste any more, but must
+        not come back. One look into an index for each of these kinds."""
+        before = [(kind, self.store.items_of(user, (KINDS[kind],))) for kind in SEEN]
+        items = np.concatenate([rows for _, rows in before])
+        kinds = np.repeat([kind for kind, _ in before], [len(rows) for _, rows in before])
+        nothing = np.zeros(len(items), np.float32)
+        return History(
+            np.concatenate([items, history.items]), np.concatenate([np.zeros(len(items)), history.at]),
+            np.concatenate([nothing, history.strength]), np.concatenate([kinds, history.kinds]),
+        )  # fmt: skip
 
     def recommend(self, user: str | None, n: int, ask: Ask) -> tuple[Slate, State]:
         """The slate and the state that made it."""
@@ -220,7 +238,7 @@ class Service:
         state = self.current()
         query = self.query(user, n, ask, state)
         read = (time.perf_counter() - started) * 1000
-        slate = self.still_there(state.recommender_for(ask.scenario).recommend(query), state)
+        slate = self.still_there(self.recommender(state, ask).recommend(query), state)
         taken: tuple[str, ...] = ()
         steps = [("seen", query)]
         if ask.categories:
@@ -230,7 +248,7 @@ class Service:
             if len(slate.items) or not len(state.catalogue):
                 break
             taken = (*taken, step)
-            again = state.recommender_for(ask.scenario, repeat=True).recommend(loosened)
+            again = self.recommender(state, ask, repeat=True).recommend(loosened)
             slate = self.still_there(again, state)
         slate = replace(slate, ms={"history": read, **slate.ms})
         for stage, ms in slate.ms.items():
@@ -238,6 +256,14 @@ class Service:
         if slate.propensities.min(initial=1.0) < 1.0:
             self.chances.write(slate, ask.scenario, [state.catalogue.item(int(row)).id for row in slate.items])
         return Answered(slate, state, query, taken if len(slate.items) else ())
+
+    def recommender(self, state: State, ask: Ask, *, repeat: bool = False) -> Recommender:
+        """The scenario's, with what the asker says of themselves. Raises ``scenario.unknown``."""
+        made = state.recommender_for(ask.scenario, repeat=repeat)
+        if not (ask.country or ask.language or ask.interests):
+            return made
+        vectors = {name: self.reader.asked(name) for name in ask.interests}
+        return primed(made, state.catalogue, prior_of(state, ask, vectors))
 
     def still_there(self, slate: Slate, state: State) -> Slate:
         """The slate without what was deleted elsewhere since the catalogue was read; a no-op when nothing changed."""

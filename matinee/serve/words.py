@@ -19,6 +19,7 @@ BECAUSE = {
     "new": ("New here", "新上架"),
     "continue": ("You were watching this", "你正在看"),
     "next": ("Next in {detail}", "《{detail}》的下一集"),
+    "again": ("You like this", "你喜欢的内容"),
     "explore": ("Something different to try", "换个口味试试"),
 }
 ROWS = {
@@ -29,6 +30,7 @@ ROWS = {
     "category": ("{category}", "{category}"),
     "starter": ("A bit of everything to start with", "随便看看，从这里开始"),
     "again": ("Watch again", "再看一遍"),
+    "more_from": ("More from {cause}", "{cause}的更多作品"),
     "continue": ("Continue watching", "继续观看"),
 }
 EMPTY = {
