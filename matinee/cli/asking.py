@@ -1,16 +1,18 @@
-"""``matinee recommend``, ``similar``, ``search`` and ``show``: the questions of the API, asked directly."""
+"""``matinee recommend``, ``similar`` and ``search``: the questions of the API, asked directly."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from matinee.cli import showing
 from matinee.cli.options import HERE, At, Collection, Count, Json, opened
-from matinee.cli.words import emit, minutes, note, say, t, table
+from matinee.cli.words import emit, note, say, t, table
 from matinee.errors import MatineeError, language
 
 if TYPE_CHECKING:
@@ -53,41 +55,36 @@ HELP = {
         """,
     ),
     "search": (
-        """Find by meaning, in Chinese or English: what items say, show and sound like.
+        """Find by meaning, in Chinese or English: what items say, show and sound like, also what is said in them.
+
+        A picture or a sound finds what looks or sounds like it.
 
         \b
         Examples:
           matinee search animals in the wild
           matinee search 夜晚的城市
+          matinee search --picture holiday.jpg
+          matinee search --sound whistle.mp3
         """,
-        """按含义搜索（中文或英文）：条目的文字、画面和声音。
+        """按含义搜索（中文或英文）：条目的文字、画面和声音，以及其中的语音。
+
+        用图片或声音可以搜索相似的内容。
 
         \b
         例：
           matinee search animals in the wild
           matinee search 夜晚的城市
-        """,
-    ),
-    "show": (
-        """All that is known of an item: what it says, and what was seen and heard in it.
-
-        \b
-        Example:
-          matinee show lion
-        """,
-        """某个条目的全部信息：文字，以及从画面和声音中识别出的内容。
-
-        \b
-        例：
-          matinee show lion
+          matinee search --picture holiday.jpg
+          matinee search --sound whistle.mp3
         """,
     ),
 }
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (recommend, similar, search, show):
+    for command in (recommend, similar, search):
         app.command(help=t(*HELP[command.__name__]))(command)
+    app.command(help=t(*showing.HELP))(showing.show)
 
 
 @contextmanager
@@ -163,7 +160,15 @@ def similar(
 
 
 def search(
-    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help=t("What to find.", "要找的内容。"))],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORDS...]", help=t("What to find.", "要找的内容。"))
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="FILE", help=t("What looks like it.", "查找相似的画面。"))
+    ] = None,
+    sound: Annotated[
+        Path | None, typer.Option("--sound", metavar="FILE", help=t("What sounds like it.", "查找相似的声音。"))
+    ] = None,
     at: At = HERE,
     n: Count = 10,
     as_json: Json = False,
@@ -171,7 +176,15 @@ def search(
     from matinee.serve import find, forms
     from matinee.serve.answers import Answers
 
-    query = " ".join(words)
+    if sum(bool(given) for given in (words, picture, sound)) != 1:
+        raise MatineeError(
+            "search.what", "Search by words, by --picture FILE or by --sound FILE: one of them.",
+            "请用文字、--picture 文件 或 --sound 文件 之一进行搜索。",
+        )  # fmt: skip
+    if given := picture or sound:
+        found_like(given, "picture" if picture else "sound", at, n, as_json)
+        return
+    query = " ".join(words or ())
     with service_at(at) as service:
         state = service.current()
         vectors = service.reader.asked(query)
@@ -190,39 +203,28 @@ def search(
         _listed([(f"{h.score:.2f}", h.title, f"[{h.item}]", h.matched) for h in hits])
 
 
+def found_like(file: Path, kind: Literal["picture", "sound"], at: Path, n: int, as_json: bool) -> None:
+    """What looks or sounds like a file; it is opened here and decoded behind the fence."""
+    from matinee.media.fence import open_file
+    from matinee.serve import seek
+
+    with service_at(at) as service:
+        fd = open_file(file)
+        try:
+            hits = seek.hits(service, service.seeker.perceive(kind, fd), n, language())
+        finally:
+            os.close(fd)
+            service.seeker.close()
+    if as_json:
+        emit(hits)
+        return
+    if hits.query:
+        note(t(f"It looks like: {hits.query}", f"看起来像：{hits.query}") if kind == "picture"
+             else t(f"It sounds like: {hits.query}", f"听起来像：{hits.query}"))  # fmt: skip
+    _listed([(f"{h.score:.2f}", h.title, f"[{h.item}]", h.matched) for h in hits.items])
+
+
 def _listed(rows: list[tuple[str, ...]]) -> None:
     table(rows)
     if not rows:
         note(t("Nothing was found.", "没有找到。"))
-
-
-def show(
-    item: Annotated[str, typer.Argument(metavar="ITEM", help=t("An item's id.", "条目 ID。"))],
-    at: At = HERE,
-    as_json: Json = False,
-) -> None:
-    from matinee.encoders.labels import label_in
-    from matinee.serve.answers import Answers
-
-    with service_at(at) as service:
-        state = service.current()
-        whole = Answers(state.catalogue, language()).whole(service.row(state, item))
-    if as_json:
-        emit(whole)
-        return
-    say(f"{whole.title}  [{whole.item}]")
-    facts: list[tuple[str, Any]] = [
-        (t("collection", "集合"), whole.collection),
-        (t("kind", "类型"), whole.kind),
-        (t("length", "时长"), minutes(whole.duration)),
-        (t("categories", "类别"), ", ".join(whole.categories)),
-        (t("creators", "作者"), ", ".join(whole.creators)),
-        (t("tags", "标签"), ", ".join(whole.tags)),
-        (t("about", "简介"), whole.description),
-        *((str(key), value) for key, value in whole.properties.items()),
-    ]
-    for name, labels in whole.labels.items():
-        told = ", ".join(f"{label_in(label, language())} {share:.2f}" for label, share in labels[:5])
-        facts.append((t("seen", "看到") if name == "frames" else t("heard", "听到") if name == "sound" else name, told))
-    facts.append((t("vectors", "向量"), ", ".join(whole.spaces)))
-    table([(f"  {name}", str(value)) for name, value in facts if value not in ("", None)])
