@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
-from matinee.protocols import FileRecord
+from matinee.protocols import FileRecord, Store
 from matinee.settings import Library
 from matinee.store import open_store
 from matinee.train import train
@@ -40,7 +40,9 @@ from matinee.serve.run import serve
 from matinee.settings import Library
 from matinee.store import open_store
 library = Library.open(Path(sys.argv[1]))
-serve(library, open_store(library.path), port=0, say=lambda en, zh: print(en, flush=True))
+reading = len(sys.argv) > 2
+store = open_store(library.path, read_only=reading)
+serve(library, store, port=0, say=lambda en, zh: print(en, flush=True), read_only=reading)
 """
 
 
@@ -58,6 +60,38 @@ def make_clip(path: Path, seconds: int = 6) -> None:
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
+
+
+def make_pictures(clip: Path, covers: Path, at: tuple[float, ...]) -> list[str]:
+    """Frames of a clip as small JPEG files below ``covers/``; their names as a fact holds them."""
+    import av
+
+    covers.mkdir(exist_ok=True)
+    names = []
+    with av.open(str(clip)) as container:
+        wanted = list(at)
+        for frame in container.decode(video=0):
+            if not wanted or frame.time is None or frame.time < wanted[0]:
+                continue
+            names.append(f"covers/frame-{len(names):04d}.jpg")
+            with av.open(str(covers.parent / names[-1]), "w", format="mjpeg") as out:
+                stream = out.add_stream("mjpeg", rate=1)
+                stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuvj420p"
+                out.mux([*stream.encode(frame.reformat(format="yuvj420p")), *stream.encode(None)])
+            wanted.pop(0)
+    return names
+
+
+def look_inside(store: Store, frames: list[str]) -> None:
+    """What ingest would have seen and heard in the odd clip, as the facts it keeps."""
+    shots = [{"start": 1.5 * i, "end": 1.5 * i + 1.5, "frame": frame} for i, frame in enumerate(frames)]
+    store.put_fact(ODD_ID, "shots", shots)
+    segments = [[0.2, 1.2, "First words."], [2.0, 3.5, SCRIPT], [4.5, 5.5, "中文的最后一句"]]
+    store.put_fact(ODD_ID, "transcript", {"language": "en", "from": "whisper-base", "segments": segments})
+    store.put_fact(ODD_ID, "topics", [["a square", "方块", 0.72, "frames"], [BACKWARDS, BACKWARDS, 0.2, "text"]])
+    store.put_fact(ODD_ID, "labels.frames", [["screen", 0.61], ["loudspeaker", 0.2]])
+    store.put_fact(ODD_ID, "seen_text", [["EXIT", 0.9, 3.0], [SCRIPT, 0.5, 1.0]])
+    store.put_fact(ODD_ID, "chapters", [[0, 3, "One"], [3, 6, SCRIPT]])
 
 
 def fill(library: Library, folder: Path) -> None:
@@ -86,7 +120,12 @@ def fill(library: Library, folder: Path) -> None:
     again.write_bytes(clip.read_bytes())
     store.put_items([Item(id="again", title="Again", collection="clips", media=str(again), duration=6)])
     store.put_file(FileRecord(str(again), again.stat().st_size, again.stat().st_mtime_ns, "1" * 64, "again", "taken"))
-    store.put_fact(ODD_ID, "labels.frames", [["screen", 0.61], ["loudspeaker", 0.2]])
+    look_inside(store, make_pictures(clip, library.covers, (0.5, 2.0, 3.5, 5.0)))
+    whole = folder / "whole.webm"
+    make_clip(whole, seconds=14)
+    store.put_items([Item(id="whole", title="A whole film", collection="clips", media=str(whole), duration=14)])
+    store.put_file(FileRecord(str(whole), whole.stat().st_size, whole.stat().st_mtime_ns, "2" * 64, "whole", "taken"))
+    store.put_file(FileRecord("/films/" + SCRIPT, 1, 1, "3" * 64, None, "refused", "media.empty " + BACKWARDS))
     now = time.time()
     store.append(
         [
@@ -101,7 +140,7 @@ def fill(library: Library, folder: Path) -> None:
     store.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     folder = tmp_path_factory.mktemp("page")
     made = Library.create(folder / "library")
@@ -110,11 +149,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
 
 
 @contextmanager
-def serving(library: Library, cache: Path, **more: str) -> Iterator[str]:
-    """The address of a real server. ``cache`` is empty: no weights, so search goes by words, and nothing is fetched."""
+def serving(library: Library, cache: Path, *, reading: bool = False, **more: str) -> Iterator[str]:
+    """The address of a real server. ``cache`` is empty: no weights, so search goes by words, and nothing is fetched.
+    With ``reading`` it stands beside the one that writes."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MATINEE_")}
     environ |= {"MATINEE_CACHE": str(cache), "MATINEE_LANG": "en", "OMP_NUM_THREADS": "1", **more}
-    command = [sys.executable, "-c", SERVE, str(library.path)]
+    command = [sys.executable, "-c", SERVE, str(library.path), *(["reading"] if reading else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as server:
         assert server.stdout is not None
         said = server.stdout.readline()
@@ -128,13 +168,13 @@ def serving(library: Library, cache: Path, **more: str) -> Iterator[str]:
             server.terminate()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(library, tmp_path_factory.mktemp("cache")) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = find_chromium()
     assert path

@@ -16,19 +16,15 @@ from tests.walks.page import (
     LONG,
     ODD_ID,
     SCRIPT,
-    address,
-    browser,
     enter,
     events,
     for_you,
     healthy,
     kinds,
-    library,
     page_marks,
     serving,
 )
 
-__all__ = ["address", "browser", "library"]  # fixtures
 pytestmark = page_marks
 
 
@@ -102,7 +98,7 @@ def test_a_clip_watched_to_its_end_is_finished(browser: Browser, library: Librar
     page.wait("document.querySelector('video')?.currentTime > 0.3")
     page.ask("document.querySelector('video').playbackRate = 4")
     until(lambda: ("finish", ODD_ID) in kinds(library, "Finn"))
-    page.wait("document.querySelector('dialog a.next')?.textContent.includes('Next: Again')")
+    page.wait("document.querySelector('dialog a.next')?.textContent.includes('Next: ')")
     page.key("Escape")
     page.wait("!document.querySelector('dialog[open]')")
     time.sleep(0.3)
@@ -183,10 +179,18 @@ def test_a_long_list_comes_as_one_scrolls(browser: Browser, address: str) -> Non
     page.click(".collections button", "many")
     page.wait(f"{CARDS}.every((id) => id.startsWith('many'))")
     page.click(".chips button", "Plenty")
-    page.wait(f"{CARDS}.length >= 60")
-    assert page.ask(CARDS + ".length") < 150
-    page.wait(f"(scrollTo(0, document.body.scrollHeight), {CARDS}.length === 150)")
-    assert len(set(page.ask(CARDS))) == 150
+    page.wait(f"{CARDS}.length >= 12")
+    seen: set[str] = set()
+
+    def further() -> bool:
+        there = page.ask(CARDS)
+        assert len(there) < 70, "only what stands in the window is in the document"
+        seen.update(there)
+        page.ask("scrollBy({top: innerHeight, behavior: 'instant'})")
+        return len(seen) == 150
+
+    until(further)
+    assert all(known.startswith("many") for known in seen)
     healthy(page, address)
 
 
@@ -245,27 +249,13 @@ def test_short_videos_tell_what_was_skipped(browser: Browser, library: Library, 
     page.wait("document.querySelector('[data-at=\"0\"] video')?.currentTime > 0.1")
     first = page.ask("document.querySelector('[data-at=\"0\"]').dataset.short")
     page.key("ArrowDown")
-    page.wait("document.querySelector('[data-at=\"1\"] video')?.currentTime > 1.5")
+    page.wait("((v) => v?.currentTime / v?.duration > 0.22)(document.querySelector('[data-at=\"1\"] video'))")
     second = page.ask("document.querySelector('[data-at=\"1\"]').dataset.short")
     page.key("Escape")
     page.wait(f"{CARDS}.length > 8")
     until(lambda: [k for k in kinds(library, "Swen") if k[1] in (first, second)])
     until(lambda: ("play", second) in kinds(library, "Swen"))
     assert kinds(library, "Swen") == [("play", second), ("skip", first)]
-    healthy(page, address)
-
-
-def test_my_taste_shows_what_was_liked(browser: Browser, address: str) -> None:
-    page = enter(browser, address, "Tove")
-    page.click(".collections button", "Films")
-    page.wait(f"{CARDS}.every((id) => id.startsWith('film'))")
-    item = for_you(page)[0]
-    page.ask(f"document.querySelector('#main [data-card][data-item=\"{item}\"]').focus()")
-    page.key("l")
-    page.wait("document.querySelector('.toasts').textContent.includes('You like')")
-    page.click("a[href='#/taste']")
-    page.wait(f"{CARDS}.length === 1 && {CARDS}[0] === {item!r}")
-    assert page.ask("document.querySelector('.interests li').textContent.trim()")
     healthy(page, address)
 
 
@@ -289,7 +279,7 @@ def test_a_viewer_takes_their_data_and_is_erased(browser: Browser, library: Libr
 
 def test_a_key_opens_the_page(browser: Browser, library: Library, tmp_path: Path) -> None:
     key = "a-key-of-more-than-16-characters"
-    with serving(library, tmp_path, MATINEE_KEY=key) as address:
+    with serving(library, tmp_path, reading=True, MATINEE_KEY=key) as address:
         page = browser.page(prefers_reduced_motion="reduce")
         page.go(address)
         page.wait("document.querySelector('#key')")
@@ -305,26 +295,6 @@ def test_a_key_opens_the_page(browser: Browser, library: Library, tmp_path: Path
         page.ask("location.hash = '#/home?item=again&play=1'")
         page.wait("document.querySelector('video')?.currentTime > 0.3")  # media has the key too
         assert page.ask("document.cookie + JSON.stringify({...localStorage})").find(key) < 0  # no script can read it
-
-
-def test_the_console_shows_a_request_whole(browser: Browser, address: str) -> None:
-    page = browser.page(prefers_reduced_motion="reduce")
-    page.go(address + "/#/console/request")
-    page.wait("document.querySelector('input[name=user]')")
-    page.write("input[name=user]", "viewer 5")
-    page.click(".console .button", "Ask")
-    page.wait("document.querySelectorAll('tbody tr').length === 20")
-    told = page.ask("document.querySelector('.three').textContent")
-    assert "sources" in told
-    assert "seen" in told
-    page.click("tbody a")
-    page.wait("document.querySelector('pre')?.textContent.includes('\"item\"')")
-    page.click(".console nav a", "Viewers")
-    page.click(".two button", "viewer 5")
-    page.wait("document.querySelectorAll('tbody tr').length === 8")
-    page.click(".console nav a", "Overview")
-    page.wait("document.querySelector('dl')?.textContent.includes('items')")
-    healthy(page, address)
 
 
 def test_a_lost_item_is_said_plainly(browser: Browser, address: str) -> None:

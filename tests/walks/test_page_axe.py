@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.walks.chromium import Browser, Page
-from tests.walks.page import ODD_ID, address, browser, enter, library, page_marks
-
-__all__ = ["address", "browser", "library"]  # fixtures
+from tests.walks.page import ODD_ID, enter, page_marks
 
 AXE = Path(__file__).resolve().parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 pytestmark = [*page_marks, pytest.mark.skipif(not AXE.is_file(), reason="no axe-core here (cd web && npm ci)")]

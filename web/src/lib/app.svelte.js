@@ -22,6 +22,7 @@ export const app = $state({
   starting: false, // a viewer who has done nothing yet is asked what they like
   known: false, // whether it was read yet what this viewer did
   did: {}, // what this viewer did: item -> {like, dislike, save, stars, at, share}
+  seek: null, // a file to search with
   why: null, // the item whose reasons lie open
   toasts: [],
 });

@@ -31,6 +31,14 @@ export function record(user, kind, item, more = {}) {
   return done;
 }
 
+/** Many that nobody waits for: impressions. */
+export function recordAll(events) {
+  for (const event of events) waiting.push({ id: newId(), session, ...event });
+  waiting = waiting.slice(-MOST);
+  keep("events", waiting);
+  deliver();
+}
+
 async function deliver() {
   if (sending || waiting.length === 0) return;
   sending = true;

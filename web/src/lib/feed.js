@@ -2,12 +2,13 @@
 import { app, say } from "./app.svelte.js";
 import { get } from "./api.js";
 import { record } from "./events.js";
-import { keep, recall } from "./kept.js";
 import { titled } from "./names.js";
 import { t } from "./words.js";
 
 const PER_ROW = 24;
 const IN_CATEGORY = 60;
+const DEEDS = ["play", "finish", "like", "dislike", "save", "share", "comment", "skip", "hide", "rating", "search"];
+const LEFT = /^at (\d+(?:\.\d+)?) of (\d+(?:\.\d+)?)$/; // where a play was left, in seconds
 const seen = new Map(); // items as some slate brought them, with reasons; the newest wins
 let asked = 0;
 
@@ -20,6 +21,31 @@ export function remember(items, slate) {
   }
   if (seen.size > 5000) for (const id of [...seen.keys()].slice(0, 1000)) seen.delete(id);
   return items;
+}
+
+const pictures = new Map(); // item -> addresses of its shots' pictures, as a promise
+
+/** The pictures of an item's shots; none where it has none or the server is away. */
+export function framesOf(id) {
+  if (!pictures.has(id)) {
+    if (pictures.size > 300) pictures.clear();
+    const asked = get(["items", id]).then((whole) => (remember([whole]), whole.shots.map((shot) => shot.frame).filter(Boolean)));
+    pictures.set(id, asked.catch(() => (pictures.delete(id), [])));
+  }
+  return pictures.get(id);
+}
+
+const AT_ONCE = 100;
+
+/** Items by their ids, those that are not known yet read in few questions; what is gone is left out. */
+export async function itemsOf(ids) {
+  const missing = ids.filter((id) => !seen.has(id));
+  for (let i = 0; i < missing.length; i += AT_ONCE) {
+    const asked = new URLSearchParams();
+    for (const id of missing.slice(i, i + AT_ONCE)) asked.append("id", id);
+    remember((await get(["items"], asked)).items);
+  }
+  return new Map(ids.filter((id) => seen.has(id)).map((id) => [id, seen.get(id)]));
 }
 
 async function fetchRows() {
@@ -84,10 +110,17 @@ export async function loadMore(row) {
   }
 }
 
-/** What the viewer did before, so that hearts and stars stand right after a reload of the page. */
+/** All kinds of events but impressions, for questions of what a viewer did. */
+export function deeds(n, kinds = DEEDS) {
+  const asked = new URLSearchParams({ n });
+  for (const kind of kinds) asked.append("kind", kind);
+  return asked;
+}
+
+/** What the viewer did before, so that hearts, stars and where a film was left stand right after a reload. */
 export async function loadDid() {
   const viewer = app.viewer;
-  const { events } = await get(["users", viewer, "events"], { n: 500 }).catch((problem) => {
+  const { events } = await get(["users", viewer, "events"], deeds(500)).catch((problem) => {
     app.known = true;
     throw problem;
   });
@@ -96,8 +129,6 @@ export async function loadDid() {
   if (events.length === 0) app.starting = true;
   const did = {};
   for (const event of [...events].reverse()) if (event.item) note(did, event);
-  const kept = recall("progress", {})[app.viewer] ?? {};
-  for (const [item, [at, whole]] of Object.entries(kept)) did[item] = { ...did[item], at, share: whole ? at / whole : 0 };
   app.did = did;
 }
 
@@ -107,19 +138,28 @@ function note(did, event) {
   if (event.kind === "dislike") Object.assign(now, { like: false, dislike: true });
   if (event.kind === "save") now.save = true;
   if (event.kind === "rating") now.stars = event.value;
-  if (event.kind === "finish") now.seen = true;
+  if (event.kind === "finish") Object.assign(now, { seen: true, at: 0, share: 0 });
+  const left = event.kind === "play" ? LEFT.exec(event.text ?? "") : null;
+  if (left) Object.assign(now, resumed(Number(left[1]), Number(left[2])));
   if (event.kind === "hide") now.hidden = true;
   did[event.item] = now;
 }
 
+/** Where to go on; at either end there is nothing to go on with. */
+function resumed(at, whole) {
+  return !whole || at < 3 || at > whole - 3 ? { at: 0, share: 0 } : { at, share: at / whole };
+}
+
+export const leftAt = (at, whole) => `at ${at.toFixed(1)} of ${whole.toFixed(1)}`;
+
 /** Post what was done with an item, then let the rows answer. */
-export async function act(item, kind, value = undefined) {
+export async function act(item, kind, value = undefined, text = undefined) {
   const slate = seen.get(item.item)?.slate;
-  note(app.did, { item: item.item, kind, value });
+  note(app.did, { item: item.item, kind, value, text });
   if (kind === "hide") dropEverywhere(item.item);
   const late = setTimeout(() => say(t("waiting")), 1500);
   try {
-    await record(app.viewer, kind, item.item, { value, slate });
+    await record(app.viewer, kind, item.item, { value, text, slate });
   } catch (problem) {
     clearTimeout(late);
     say(t("refused", { why: problem.message || problem.code }), "bad");
@@ -136,21 +176,4 @@ export async function act(item, kind, value = undefined) {
 
 function dropEverywhere(id) {
   for (const row of app.rows ?? []) row.items = row.items.filter((item) => item.item !== id);
-}
-
-export function keepProgress(item, at, whole) {
-  const all = recall("progress", {});
-  const mine = all[app.viewer] ?? {};
-  const done = !whole || at < 3 || at > whole - 3;
-  if (done) delete mine[item];
-  else mine[item] = [Math.round(at * 10) / 10, Math.round(whole * 10) / 10];
-  all[app.viewer] = Object.fromEntries(Object.entries(mine).slice(-300));
-  keep("progress", all);
-  app.did[item] = { ...app.did[item], at: done ? 0 : at, share: done ? 0 : at / whole };
-}
-
-export function forgetProgress(user) {
-  const all = recall("progress", {});
-  delete all[user];
-  keep("progress", all);
 }

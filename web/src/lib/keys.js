@@ -52,3 +52,14 @@ function nearest(scope, card, group, here, way) {
   const seen = [...next.querySelectorAll(CARDS)];
   return seen.sort((a, b) => off(a) - off(b))[0];
 }
+
+/** Arrows, Home and End between the buttons of one list. */
+export function arrowsAlong(event) {
+  const all = [...event.currentTarget.querySelectorAll("button")];
+  const here = all.indexOf(event.target.closest?.("button"));
+  const there = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: all.length - 1 }[event.key];
+  if (here < 0 || there === undefined || !all[there]) return;
+  event.preventDefault();
+  event.stopPropagation();
+  all[there].focus();
+}
