@@ -1,4 +1,4 @@
-"""Words with their times: subtitles (``.srt``, ``.vtt``, ``.ass``) and lyrics (``.lrc``), and WebVTT made of them.
+"""Words with their times: subtitles (``.srt``, ``.vtt``, ``.ass``) and lyrics (``.lrc``).
 
 They are text of strangers: any sequence of characters gives a list of lines, a broken line is passed over.
 """
@@ -139,20 +139,3 @@ class Transcript:
         rows = [s for s in fact["segments"] if isinstance(s, list | tuple) and len(s) == 3]
         lines = tuple((float(a), float(b), str(c)) for a, b, c in rows)
         return Transcript(lines, str(fact.get("from", "")), str(fact.get("language", ""))) if lines else None
-
-
-def clock(at: float) -> str:
-    """``HH:MM:SS.mmm`` of WebVTT."""
-    whole = round(max(at, 0.0) * 1000)
-    return f"{whole // 3_600_000:02d}:{whole // 60_000 % 60:02d}:{whole // 1000 % 60:02d}.{whole % 1000:03d}"
-
-
-def webvtt(transcript: Transcript) -> str:
-    """A WebVTT file (W3C, section 4.1). Lines without a time are left out; ``&``, ``<`` and ``>`` are escaped, so that
-    no text becomes a mark, a time or the end of a cue."""
-    parts = ["WEBVTT", ""]
-    for start, end, text in transcript.lines:
-        said = html.escape(" ".join(cleaned(text, LONGEST).split()), quote=False)
-        if end > start and said:
-            parts += [f"{clock(start)} --> {clock(end)}", said, ""]
-    return "\n".join(parts) + "\n"

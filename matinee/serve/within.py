@@ -112,7 +112,7 @@ def webvtt(transcript: forms.Transcript) -> str:
     cues = (
         f"{stamp(start)} --> {stamp(max(end, start + 0.001))}\n{text.translate(SIGNS).strip()}\n"
         for start, end, text in transcript.segments
-        if text.strip()
+        if text.strip() and end > 0  # lyrics without times have none
     )
     return "WEBVTT\n\n" + "\n".join(cues)
 
