@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from matinee.media.read import Reading
+from matinee.pipeline.catalogue import Catalogue
 from matinee.protocols import Store
 
 OURS = re.compile(r"[0-9a-f]{64}\.jpg|[0-9a-f]{40}-\d{1,3}\.jpg|\.[0-9a-f-]{1,80}\.\d+\.part")
@@ -87,14 +88,12 @@ def sweep(folder: Path, store: Store, replaced: Iterable[str] = ()) -> None:
         forget(folder, names, alive(store))
 
 
-def forget_item(
-    folder: Path, row: int, facts: Mapping[str, Any], covers: Mapping[int, str], media: Mapping[int, Any]
-) -> None:
-    """Takes away the pictures of an item that was deleted, given its facts from before: its cover unless another item
-    has the same (``covers`` by row), its shots' unless another item has the same bytes (``media`` facts by row)."""
-    own = facts.get("media") if isinstance(facts.get("media"), dict) else {}
-    digest = (own or {}).get("hash")
-    kept = {cover for other, cover in covers.items() if other != row}
-    if any(other != row and fact.get("hash") == digest for other, fact in media.items()):
+def forget_item(folder: Path, facts: Mapping[str, Any], others: Catalogue) -> None:
+    """Takes away the pictures of an item that was deleted, given its facts from before, and the catalogue without it:
+    its cover unless another item has the same, its shots' unless another item has the same bytes."""
+    own = facts.get("media")
+    digest = own.get("hash") if isinstance(own, dict) else None
+    kept = {cover for row, cover in others.covers.items() if others.alive[row]}
+    if any(others.alive[row] and fact.get("hash") == digest for row, fact in others.media.items()):
         kept |= named({"shots": facts.get("shots")})
     forget(folder, named(facts), kept)

@@ -312,7 +312,8 @@ class Service:
         row, facts, state = int(self.store.item_rows([id])[0]), self.store.facts(id), self.state
         if not self.store.delete_item(id):
             return False
-        forget_item(self.library.path, row, facts, state.catalogue.covers, state.catalogue.media)
+        known = state.catalogue
+        forget_item(self.library.path, facts, known.without(row) if row < known.size else known)
         self._change(lambda catalogue: catalogue.without(row) if row < catalogue.size else catalogue)
         return True
 
