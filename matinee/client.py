@@ -56,11 +56,10 @@ class Client:
         self.close()
 
     def recommend(self, user: str, n: int = 20, ask: Ask = PLAIN) -> forms.Recommendations:
-        query = [("n", str(n)), ("collection", ask.collection), ("where", ask.where), ("scenario", ask.scenario)]
-        query += [("category", name) for name in ask.categories] + [("exclude", name) for name in ask.exclude]
-        query += [("boost", f"{strength:g}:{where}") for where, strength in ask.boost] + [("page", ask.page)]
-        turned = {"diversity": ask.diversity, "novelty": ask.novelty, "exploration": ask.exploration, "seed": ask.seed}
+        query = [("n", str(n)), ("scenario", ask.scenario), ("page", ask.page), *_asked(ask)]
+        turned = {"exploration": ask.exploration, "seed": ask.seed}
         query += [(name, str(value)) for name, value in turned.items() if value is not None]
+        query += [("boost", f"{strength:g}:{where}") for where, strength in ask.boost]
         return self._get(f"users/{_id(user)}/recommendations", query, forms.Recommendations)
 
     def pages(self, user: str, n: int = 20, ask: Ask = PLAIN) -> Iterator[forms.Recommendations]:
@@ -84,15 +83,41 @@ class Client:
             slates += self._send("POST", "recommendations", asked, forms.Batch).slates
         return slates
 
-    def rows(self, user: str, n: int = 20, collection: str = "") -> forms.Rows:
-        return self._get(f"users/{_id(user)}/rows", [("n", str(n)), ("collection", collection)], forms.Rows)
+    def reasons(self, user: str, item: str, scenario: str = "home") -> forms.Explained:
+        """Why an item would be recommended to a user, in the slate or not."""
+        return self._get(f"users/{_id(user)}/reasons/{_id(item)}", [("scenario", scenario)], forms.Explained)
 
-    def similar(self, item: str, n: int = 20, by: str = "all", where: str = "") -> forms.SimilarItems:
-        query = [("n", str(n)), ("by", by), ("where", where)]
+    def feedback(self, slate: str, told: forms.FeedbackIn) -> forms.Accepted:
+        """What came of a slate; sending it again changes nothing."""
+        return self._send("POST", f"slates/{_id(slate)}/feedback", told, forms.Accepted)
+
+    def rows(self, user: str, n: int = 20, collection: str = "", ask: Ask = PLAIN) -> forms.Rows:
+        query = [("n", str(n)), *_asked(ask), *([("collection", collection)] if collection else [])]
+        return self._get(f"users/{_id(user)}/rows", query, forms.Rows)
+
+    def similar(self, item: str, n: int = 20, by: str = "all", where: str = "", ask: Ask = PLAIN) -> forms.SimilarItems:
+        """Of ``ask`` collection, where, age and blocked count."""
+        query = [("n", str(n)), ("by", by), *_limits(ask), *([("where", where)] if where else [])]
         return self._get(f"items/{_id(item)}/similar", query, forms.SimilarItems)
 
-    def search(self, words: str, n: int = 20, where: str = "") -> forms.Hits:
-        return self._get("search", [("q", words), ("n", str(n)), ("where", where)], forms.Hits)
+    def search(self, words: str, n: int = 20, where: str = "", ask: Ask = PLAIN) -> forms.Hits:
+        """Of ``ask`` collection, where, age and blocked count."""
+        query = [("q", words), ("n", str(n)), *_limits(ask), *([("where", where)] if where else [])]
+        return self._get("search", query, forms.Hits)
+
+    def scenarios(self) -> tuple[forms.ScenarioForm, ...]:
+        return self._get("scenarios", [], forms.Scenarios).scenarios
+
+    def collections(self) -> tuple[forms.CollectionForm, ...]:
+        return self._get("collections", [], forms.Collections).collections
+
+    def users(self, part: str = "", n: int = 50) -> tuple[forms.UserForm, ...]:
+        return self._get("users", [("q", part), ("n", str(n))], forms.Users).users
+
+    def log(self, after: int | None = None, n: int = 1000) -> forms.Logged:
+        """Events as they come in, from all users; ``last`` of one answer is ``after`` of the next. Wants an admin
+        key."""
+        return self._get("events", [("n", str(n)), *([] if after is None else [("after", str(after))])], forms.Logged)
 
     def search_picture(self, picture: bytes, n: int = 20, where: str = "") -> forms.Hits:
         """Items that look like a picture, given as the bytes of its file, at most 16 MB."""
@@ -180,6 +205,23 @@ class Client:
     def _drop(self) -> None:
         while self._held:
             self._held.pop().close()
+
+
+def _limits(ask: Ask) -> list[tuple[str, str]]:
+    """What every address takes of a question."""
+    query = [("collection", ask.collection), ("where", ask.where), *(("blocked", name) for name in ask.blocked)]
+    return [(name, value) for name, value in query if value] + (
+        [("age", f"{ask.age:g}")] if ask.age is not None else []
+    )
+
+
+def _asked(ask: Ask) -> list[tuple[str, str]]:
+    """What slates and rows take of it."""
+    query = [("country", ask.country), ("language", ask.language), *(("category", name) for name in ask.categories)]
+    query += [*(("exclude", name) for name in ask.exclude), *(("interests", name) for name in ask.interests)]
+    turned = {"diversity": ask.diversity, "novelty": ask.novelty}
+    query += [(name, str(value)) for name, value in turned.items() if value is not None]
+    return [*_limits(ask), *query]
 
 
 def _id(id: str) -> str:

@@ -27,7 +27,13 @@ class Answers:
 
     def title(self, row: int) -> str:
         item = self.catalogue.items[row] if 0 <= row < self.catalogue.size else None
-        return (item.title or item.id) if item else ""
+        return self.titled(item) if item else ""
+
+    def titled(self, item: Item) -> str:
+        """The title in the language of the answer (``properties.title_zh``, ``title_en``), else as it is; without any
+        the id."""
+        told = item.properties.get(f"title_{self.lang}")
+        return told if isinstance(told, str) and told.strip() else item.title or item.id
 
     def brief(self, row: int) -> forms.Brief:
         return forms.Brief(**self.brief_fields(row))
@@ -37,7 +43,7 @@ class Answers:
         path = f"{API}/items/{quote(item.id, safe='')}"
         return {
             "item": item.id,
-            "title": item.title or item.id,
+            "title": self.titled(item),
             "collection": item.collection,
             "categories": item.categories,
             "duration": self.duration(row, item),

@@ -79,6 +79,25 @@ class StreamOperation(Operation):
 
 
 @dataclass
+class FeedbackOperation(Operation):
+    def __post_init__(self) -> None:
+        time = Schema(one_of=[NUMBER, TEXT, Schema(type=T.NULL)])
+        said = Schema(
+            type=T.OBJECT, required=["item"], additional_properties=False,
+            properties={
+                "item": TEXT, "kind": Schema(type=T.STRING, enum=list(EVENT_KINDS)),
+                "value": _or_none(Schema(type=T.NUMBER, minimum=0)), "at": time,
+            },
+        )  # fmt: skip
+        properties: dict[str, Reference | Schema] = {
+            "user": TEXT, "shown": TEXTS, "events": Schema(type=T.ARRAY, items=said), "session": _or_none(TEXT),
+        }  # fmt: skip
+        self.request_body = _body(
+            Schema(type=T.OBJECT, properties=properties, required=["user"], additional_properties=False)
+        )
+
+
+@dataclass
 class BatchOperation(Operation):
     def __post_init__(self) -> None:
         properties: dict[str, Reference | Schema] = {

@@ -207,6 +207,47 @@ class Events(msgspec.Struct, kw_only=True):
     events: tuple[Seen, ...]
 
 
+class SaidIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a user did with one item of a slate."""
+
+    item: str
+    kind: str = "play"
+    value: float | None = None
+    at: float | str | None = None
+
+
+class FeedbackIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What came of a slate. ``shown``: items that were looked at, in their order."""
+
+    user: str
+    shown: tuple[str, ...] = ()
+    events: tuple[SaidIn, ...] = ()
+    session: str | None = None
+
+
+class Explained(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """``place`` among ``of`` candidates by score, from 1; none where a filter (``dropped``) takes the item away or
+    nobody has an opinion."""
+
+    user: str
+    item: str
+    scenario: str
+    release: str
+    score: float | None
+    place: int | None
+    of: int
+    reasons: tuple[Why, ...]
+    dropped: str | None = None
+    note: str | None = None
+
+
+class Logged(msgspec.Struct, kw_only=True):
+    """``last``: the number to ask ``after`` next."""
+
+    events: tuple[Seen, ...]
+    last: int
+
+
 class Rejected(msgspec.Struct, kw_only=True):
     index: int
     error: str

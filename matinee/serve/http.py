@@ -19,7 +19,20 @@ from litestar.response import Stream
 
 from matinee import __version__
 from matinee.errors import Language, MatineeError
-from matinee.serve import asking, bulk, console, forms, intake, interests, listing, seek_routes, static, within, words
+from matinee.serve import (
+    asking,
+    bulk,
+    console,
+    forms,
+    intake,
+    interests,
+    listing,
+    seek_routes,
+    slates,
+    static,
+    within,
+    words,
+)  # fmt: skip
 from matinee.serve.answers import Answers
 from matinee.serve.describe import EventsOperation, ItemOperation, make_true
 from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
@@ -277,7 +290,7 @@ HANDLERS: Sequence[Any] = (
 
 def application(service: Service) -> Litestar:
     """The ASGI application over one service."""
-    rooms = (bulk, within, console, interests, listing, seek_routes)
+    rooms = (bulk, within, console, interests, listing, seek_routes, slates)
     api = Router("/api/v1", route_handlers=[*HANDLERS, *(handler for room in rooms for handler in room.HANDLERS)])
     plain = JsonRenderPlugin(path=["/", "/openapi.json"])
     about = OpenAPIConfig(title="Matinee", version=__version__, path="/schema", render_plugins=[plain])

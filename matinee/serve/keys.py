@@ -48,10 +48,10 @@ def needed(method: str, path: str) -> Role:
     if path.startswith("/api/v1/console/"):
         return "admin"
     if method in ("GET", "HEAD", "OPTIONS"):
-        return "admin" if path.endswith("/export") or path == "/metrics" else "read"
+        return "admin" if path.endswith("/export") or path in ("/metrics", "/api/v1/events") else "read"
     if method == "POST" and path.startswith("/api/v1/") and path.split("?")[0].removeprefix("/api/v1/") in WRITES:
         return "write"
-    if method == "POST" and MERGE.fullmatch(path):
+    if method == "POST" and (MERGE.fullmatch(path) or FEEDBACK.fullmatch(path)):
         return "write"  # who may say what a session did may say whose it is
     if method == "POST" and path in ("/api/v1/recommendations", "/api/v1/search/picture", "/api/v1/search/sound"):
         return "read"
@@ -62,4 +62,5 @@ def needed(method: str, path: str) -> Role:
 
 WRITES = ("events", "events/stream")
 MERGE = re.compile(r"/api/v1/users/[^/]+/merge")
+FEEDBACK = re.compile(r"/api/v1/slates/[^/]+/feedback")
 OWN_INTEREST = re.compile(r"/api/v1/users/[^/]+/interests/[^/]+")

@@ -149,6 +149,7 @@ def listen(
     from threadpoolctl import threadpool_limits
 
     from matinee.serve.http import application
+    from matinee.serve.patience import patient
     from matinee.serve.service import Service
 
     prepare()
@@ -162,6 +163,7 @@ def listen(
     )  # fmt: skip
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
+        http=patient(limits.seconds),
         backlog=1 if shared else BACKLOG,
         timeout_graceful_shutdown=DRAIN, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
     )  # fmt: skip

@@ -46,6 +46,10 @@ EMPTY = {
         "Nothing is left in these categories, so others were looked at.",
         "这些类别中已没有内容，因此推荐了其他类别。",
     ),
+    "dropped": (
+        "A filter takes this item away from this user; without it the reasons below would hold.",
+        "此条目会被过滤，不会推荐给该用户；若不过滤，则理由如下。",
+    ),
     "few": (
         "Fewer items than asked for are left after the filters.",
         "经过筛选，剩下的条目少于请求的数量。",
