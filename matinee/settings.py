@@ -68,8 +68,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may ask, and how much. ``rate``: requests a second of one asker, 0 = no limit; ``burst``: how many at once.
-    ``running`` requests are worked on at a time and ``waiting`` stand in line; ``seconds``: the longest a request, or its head alone, may
-    take."""
+    ``running`` requests are worked on at a time and ``waiting`` stand in line; ``seconds``: the longest that
+    a request may take, and that its head may take to arrive."""
 
     keys: tuple[Key, ...] = ()
     rate: float = 0.0
