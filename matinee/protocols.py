@@ -184,6 +184,10 @@ class Store(Protocol):
         """(row, item) of all that are not deleted, by row."""
         ...
 
+    def deleted_items(self) -> Ints:
+        """Rows, ascending, of items that were deleted, or are only waited for."""
+        ...
+
     def item_rows(self, ids: Sequence[str]) -> Ints:
         """Rows of ids; -1 where unknown or deleted."""
         ...
@@ -212,8 +216,14 @@ class Store(Protocol):
         """The same events that name an item still there, as columns, oldest first."""
         ...
 
-    def log(self, after: int = 0) -> Log:
-        """Every event with a sequence number above ``after``, in log order (items deleted since: -1)."""
+    def log(self, after: int = 0, *, deleted: bool = False) -> Log:
+        """Every event with a sequence number above ``after``, in log order (items deleted since: -1, or with
+        ``deleted`` the row they had)."""
+        ...
+
+    def rewritten(self, last: int) -> str:
+        """A text that changes when the log up to this sequence number is no longer what it was: by an erasure, a merge
+        or a restore. Appending does not change it. It ends in a slash and the number of events up to there."""
         ...
 
     def put_users(self, ids: Sequence[str]) -> int:

@@ -29,9 +29,10 @@ from matinee.errors import MatineeError
 from matinee.models import load_model, load_recipe, tensors
 from matinee.models.blended import Blended, fit_blend
 from matinee.models.gate import Verdict, judged
-from matinee.protocols import Model, Recipe, Store
+from matinee.protocols import Log, Model, Recipe, Store
 from matinee.release import FORMAT, Fused, Release, load_release, save_release
 from matinee.settings import Library, Settings
+from matinee.store.snapshot import read_log
 from matinee.types import Floats, Interactions, Space
 
 Progress = Callable[[str, float], None]
@@ -47,7 +48,8 @@ def train(library: Library, store: Store, *, progress: Progress = lambda stage, 
     """
     settings = library.settings.training
     progress("reading", 0.0)
-    data, spaces = gathered(store, table_of(library.settings.strength), library.settings.encoders)
+    log = read_log(store, library.path)
+    data, spaces = gathered(store, table_of(library.settings.strength), library.settings.encoders, log)
     recipes = [load_recipe(name) for name in dict.fromkeys(settings.recipes)]
     blended = Blended(tuple(recipe.name for recipe in recipes))
     made = describe(data, recipes, blended, library)
@@ -175,10 +177,11 @@ def read(store: Store, table: StrengthTable = DEFAULT) -> Interactions:
 
 
 def gathered(
-    store: Store, table: StrengthTable, encoders: tuple[str, ...]
-) -> tuple[Interactions, dict[str, Space]]:  # fmt: skip
-    """The same for the encoders of a library, and the space that each modality is of."""
-    log = store.log()
+    store: Store, table: StrengthTable, encoders: tuple[str, ...], log: Log | None = None
+) -> tuple[Interactions, dict[str, Space]]:
+    """The same for the encoders of a library, and the space that each modality is of. ``log``: where it was read
+    already."""
+    log = store.log() if log is None else log
     items = dict(store.items())
     people = [row for row, _ in store.users()]
     n_items, n_users = max(items, default=-1) + 1, max(people, default=-1) + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -15,9 +15,9 @@ from matinee.errors import MatineeError
 
 if TYPE_CHECKING:
     from matinee.protocols import Store
+    from matinee.types import Event
 
 Out = Annotated[Path, typer.Argument(metavar="FILE", help=t("Where to write.", "写到哪里。"))]
-ALL = 10**12  # events of a user; more than there are
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
             Examples:
               matinee export items items.jsonl
               matinee export events events.jsonl
+              matinee export events events.parquet
               matinee export vectors text.npz --space text
             """,
             """把条目、事件或向量写入文件。条目和事件是 ``ingest`` 可以重新导入的目录。
@@ -39,12 +40,18 @@ def add_to(app: typer.Typer) -> None:
             例：
               matinee export items items.jsonl
               matinee export events events.jsonl
+              matinee export events events.parquet
               matinee export vectors text.npz --space text
             """,
         ),
     )
     group.command(help=t("Items as JSONL.", "条目（JSONL）。"))(items)
-    group.command(help=t("Events as JSONL, by user, oldest first.", "事件（JSONL），按用户、从旧到新。"))(events)
+    group.command(
+        help=t(
+            "Events in the order they arrived, as JSONL, or as Parquet where FILE ends so.",
+            "事件，按到达顺序：JSONL；文件名以 .parquet 结尾时为 Parquet。",
+        )
+    )(events)
     group.command(
         help=t(
             "Vectors of a space as NumPy's npz: ids (n,) text, vectors (n, dim) float32, unit rows.",
@@ -70,15 +77,37 @@ def items(file: Out, at: At = HERE, as_json: Json = False) -> None:
 def events(file: Out, at: At = HERE, as_json: Json = False) -> None:
     import msgspec
 
-    def write(store: Store, out: IO[bytes]) -> int:
+    def lines(store: Store, out: IO[bytes]) -> int:
         n = 0
-        for _, user in store.users():
-            for event in reversed(store.events_of(user, ALL)):
-                out.write(msgspec.json.encode(event) + b"\n")
-                n += 1
+        for batch in _batches(store):
+            out.writelines(msgspec.json.encode(event) + b"\n" for event in batch)
+            n += len(batch)
         return n
 
-    _written(file, at, as_json, write)
+    def table(store: Store, out: IO[bytes]) -> int:
+        import polars as pl
+
+        from matinee.types import Event
+
+        texts = ("id", "user", "kind", "item", "text", "session", "slate")
+        schema = {name: pl.String if name in texts else pl.Float64 for name in Event.__struct_fields__}
+        parts = [
+            pl.DataFrame({name: [getattr(one, name) for one in batch] for name in schema}, schema=schema)
+            for batch in _batches(store)
+        ]
+        whole = pl.concat(parts) if parts else pl.DataFrame(schema=schema)
+        whole.write_parquet(out, compression="zstd")
+        return len(whole)
+
+    _written(file, at, as_json, table if file.suffix == ".parquet" else lines)
+
+
+def _batches(store: Store) -> Iterator[list[Event]]:
+    """All events in the order in which they arrived, 50,000 at a time."""
+    after = 0
+    while found := store.events_after(after, 50_000):
+        yield [event for _, event in found]
+        after = found[-1][0]
 
 
 def vectors(

@@ -38,7 +38,7 @@ def opened(path: Path, target: str = "", *, read_only: bool = False) -> Iterator
     library = Library.open(path)
     store = open_store(target or library.target, read_only=read_only)
     try:
-        if not read_only and library.releases.is_dir():
+        if not read_only:
             from matinee.privacy.erasure import finish
 
             finish(library, store)  # what a killed erasure left in released models

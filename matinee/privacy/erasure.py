@@ -25,6 +25,7 @@ from matinee.models import tensors
 from matinee.protocols import Store
 from matinee.settings import Library
 from matinee.store.named import MANIFEST, read, release_files
+from matinee.store.snapshot import sweep
 from matinee.types import Ints
 
 KEEPS_ROWS = "user_knn"  # the model whose arrays have a row a user
@@ -56,9 +57,13 @@ def erase(library: Library, store: Store, user: str, backups: Sequence[Path] = (
 
 
 def finish(library: Library, store: Store) -> tuple[str, ...]:
-    """Writes every release anew that still holds an erased user; their new digests. Quick when there is none."""
+    """Writes every release anew that still holds an erased user; their new digests. A snapshot of the log that does
+    goes. Quick when there is none."""
     rows = store.erased_users()
-    if not len(rows) or not library.releases.is_dir():
+    if not len(rows):
+        return ()
+    sweep(store, library.path)
+    if not library.releases.is_dir():
         return ()
     made, known = [], dict(store.releases())
     for folder in sorted(path for path in library.releases.iterdir() if path.name[0] != "."):

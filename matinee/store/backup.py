@@ -172,7 +172,7 @@ def read(source: Path) -> Backup:
     """The backup at a folder, each file's hash proved. Raises ``backup.damaged``."""
     try:
         manifest = msgspec.json.decode((source / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _damaged(source, f"{MANIFEST}: {error}") from error
     if manifest.format != FORMAT:
         raise _damaged(source, f"format {manifest.format}")

@@ -207,12 +207,13 @@ def history(database: Database, user: str, n: int, before: float) -> Log:
     return as_log(np.array([row[:6] for row in reversed(found) if row[6]], COLUMNS))
 
 
-def log(database: Database, after: int) -> Log:
+def log(database: Database, after: int, *, deleted: bool) -> Log:
     """Streams: memory is the columns', 48 bytes an event. About a microsecond an event."""
     sql = f"SELECT {AS_COLUMNS} FROM events WHERE sequence > ? ORDER BY sequence"  # noqa: S608
     with database.read() as c:
         c.execute("BEGIN")  # items and events as of one moment
-        dead = np.array([row for (row,) in c.execute("SELECT row FROM items WHERE NOT alive")], np.int64)
+        sql_dead = "SELECT row FROM items WHERE NOT alive AND NOT ?"
+        dead = np.array([row for (row,) in c.execute(sql_dead, (deleted,))], np.int64)
         try:
             rows = np.fromiter(c.execute(sql, (after,)), COLUMNS)
         except TypeError as error:  # NULL where the schema has none
@@ -220,6 +221,16 @@ def log(database: Database, after: int) -> Log:
     if len(dead):
         rows["item"][np.isin(rows["item"], dead)] = -1
     return as_log(rows)
+
+
+def rewritten(database: Database, last: int) -> str:
+    """Counts the events after ``last``, so it takes long only where there are many of them."""
+    sql = (
+        "SELECT lineage, (SELECT count(*) FROM erasures), (SELECT count(*) FROM merges),"
+        " events - (SELECT count(*) FROM events WHERE sequence > ?) FROM state"
+    )
+    with database.read() as c:
+        return "/".join(str(part) for part in c.execute(sql, (last,)).fetchone())
 
 
 def as_log(rows: np.ndarray[Any, np.dtype[np.void]]) -> Log:

@@ -118,6 +118,11 @@ def items(database: Database) -> Iterator[tuple[int, Item]]:
         after = piece[-1][0]
 
 
+def deleted_items(database: Database) -> Ints:
+    with database.read() as c:
+        return np.array([row for (row,) in c.execute("SELECT row FROM items WHERE NOT alive ORDER BY row")], np.int64)
+
+
 def item_rows(database: Database, ids: Sequence[str]) -> Ints:
     with database.read() as c:
         rows = rows_of(c, ids)

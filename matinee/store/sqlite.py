@@ -44,6 +44,9 @@ class SQLiteStore:
     def items(self) -> Iterable[tuple[int, Item]]:
         return items.items(self.database)
 
+    def deleted_items(self) -> Ints:
+        return items.deleted_items(self.database)
+
     def item_rows(self, ids: Sequence[str]) -> Ints:
         return items.item_rows(self.database, ids)
 
@@ -66,8 +69,11 @@ class SQLiteStore:
     def history(self, user: str, n: int, before: float) -> Log:
         return events.history(self.database, user, n, before)
 
-    def log(self, after: int = 0) -> Log:
-        return events.log(self.database, after)
+    def log(self, after: int = 0, *, deleted: bool = False) -> Log:
+        return events.log(self.database, after, deleted=deleted)
+
+    def rewritten(self, last: int) -> str:
+        return events.rewritten(self.database, last)
 
     def put_users(self, ids: Sequence[str]) -> int:
         return people.put_users(self.database, ids)

@@ -88,12 +88,14 @@ def test_check_tells_damage(library):
 
 
 def test_items_and_events_come_back(library, tmp_path):
-    for what in ("items", "events"):
-        assert matinee("export", what, tmp_path / f"{what}.jsonl", "-L", library).returncode == 0
+    for name in ("items.jsonl", "events.jsonl", "events.parquet"):
+        assert matinee("export", name.split(".")[0], tmp_path / name, "-L", library).returncode == 0
     from matinee.data.catalogue import read_events, read_items
 
     items = [item for batch in read_items(tmp_path / "items.jsonl").batches() for item in batch]
     events = [event for batch in read_events(tmp_path / "events.jsonl").batches() for event in batch]
+    table = [event for batch in read_events(tmp_path / "events.parquet").batches() for event in batch]
+    assert table == events
     store = open_store(Library.open(library).database)
     assert items == [item for _, item in store.items()]
     assert sorted(events, key=lambda e: e.id) == sorted(
@@ -101,6 +103,21 @@ def test_items_and_events_come_back(library, tmp_path):
     )
     store.close()
     assert matinee("export", "items", tmp_path / "items.jsonl", "-L", library).returncode == 2
+
+
+def test_check_mends_what_can_be_made_again(library):
+    import sqlite3
+
+    with sqlite3.connect(library / "matinee.db") as c:
+        c.execute("UPDATE vectors SET data = zeroblob(16) WHERE hash = 'h0'")
+        c.execute("DROP INDEX events_by_kind")
+    c.close()
+    assert matinee("check", "-L", library).returncode == 1
+    told = matinee("check", "--repair", "-L", library)
+    assert told.returncode == 0, told.stderr
+    assert "h0" in told.stderr
+    assert "events_by_kind" in told.stderr
+    assert matinee("check", "-L", library).returncode == 0
 
 
 def test_vectors(library, tmp_path):

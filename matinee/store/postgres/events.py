@@ -114,17 +114,25 @@ def history(server: Server, user: str, n: int, before: float) -> Log:
     return as_log(np.array([row[:6] for row in reversed(found) if row[6]], COLUMNS))
 
 
-def log(server: Server, after: int) -> Log:
+def log(server: Server, after: int, *, deleted: bool) -> Log:
     """Streams through a cursor on the server, 50,000 events at a time."""
     with server.read() as c, c.cursor("log") as cursor:
         cursor.itersize = 50_000
         cursor.execute(
-            "SELECT e.sequence, e.who, CASE WHEN i.alive THEN e.item ELSE -1 END, e.kind, e.at,"
-            " coalesce(e.value, 'Infinity') FROM events e LEFT JOIN items i ON i.number = e.item"
+            "SELECT e.sequence, e.who, CASE WHEN i.alive OR (%s AND e.item IS NOT NULL) THEN e.item ELSE -1 END,"
+            " e.kind, e.at, coalesce(e.value, 'Infinity') FROM events e LEFT JOIN items i ON i.number = e.item"
             " WHERE e.sequence > %s ORDER BY e.sequence",
-            (after,),
+            (deleted, after),
         )
         return as_log(np.fromiter(cursor, COLUMNS))
+
+
+def rewritten(server: Server, last: int) -> str:
+    sql = (
+        "SELECT lineage, (SELECT count(*) FROM erasures), (SELECT count(*) FROM merges),"
+        " events - (SELECT count(*) FROM events WHERE sequence > %s) FROM state"
+    )
+    return "/".join(str(part) for part in server.one(sql, (last,)) or ())
 
 
 def erase_user(server: Server, user: str) -> bool:

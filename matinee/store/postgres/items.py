@@ -96,6 +96,11 @@ def items(server: Server) -> Iterator[tuple[int, Item]]:
         after = piece[-1][0]
 
 
+def deleted_items(server: Server) -> Ints:
+    found = server.all("SELECT number FROM items WHERE NOT alive ORDER BY number")
+    return np.array([row for (row,) in found], np.int64)
+
+
 def item_rows(server: Server, ids: Sequence[str]) -> Ints:
     with server.lend() as c:
         rows = rows_of(c, ids)

@@ -52,6 +52,9 @@ class PostgresStore:
     def items(self) -> Iterable[tuple[int, Item]]:
         return items.items(self.server)
 
+    def deleted_items(self) -> Ints:
+        return items.deleted_items(self.server)
+
     def item_rows(self, ids: Sequence[str]) -> Ints:
         return items.item_rows(self.server, ids)
 
@@ -74,8 +77,11 @@ class PostgresStore:
     def history(self, user: str, n: int, before: float) -> Log:
         return events.history(self.server, user, n, before)
 
-    def log(self, after: int = 0) -> Log:
-        return events.log(self.server, after)
+    def log(self, after: int = 0, *, deleted: bool = False) -> Log:
+        return events.log(self.server, after, deleted=deleted)
+
+    def rewritten(self, last: int) -> str:
+        return events.rewritten(self.server, last)
 
     def put_users(self, ids: Sequence[str]) -> int:
         return people.put_users(self.server, ids)
