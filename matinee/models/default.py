@@ -44,8 +44,8 @@ def experts(data: Interactions) -> tuple[str, ...]:
                 chosen += ["transitions_memories"]
     elif events:
         chosen += ["item_knn", "transitions"]
-    if data.features:
+    if events >= FEW and n <= LARGE and (data.features or data.facts):
+        chosen += ["marec"]  # it sees all that content sees, and where it speaks plain nearness only blurs it
+    elif data.features:
         chosen += ["content"]
-        if events >= FEW and n <= LARGE:
-            chosen += ["marec"]
     return tuple(chosen)

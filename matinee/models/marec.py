@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from matinee.models.aspects import Lens, aspects_of, landmarks
+from matinee.models.aspects import Lens, landmarks, lens_of
 from matinee.models.common import Taste, pick, positives, silence, taste, top, watched
 from matinee.models.ease import EASE, inverted, refuse_too_many
 from matinee.models.gram import gram, user_items
@@ -54,7 +54,7 @@ class MARec:
         warm = watched(data)
         known = warm > 0
         marks = landmarks(known, self.landmarks if known.sum() > 2 * self.landmarks else int(known.sum()), seed)
-        lens = Lens(aspects_of(data, marks, dict(self.weights)), len(marks))
+        lens = lens_of(data, marks, dict(self.weights))
         f = lens.of(data.features, data.facts, data.n_items)
         inner = self._inner(f, known, marks)
         fame = Fame.learn(f, inner, warm, self.draw)

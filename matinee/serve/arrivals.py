@@ -119,11 +119,9 @@ class Arrived:
         given = {SPACES + name: matrix for name, matrix in self._features(rows).items()}
         given |= {FACTS + name: matrix for name, matrix in self._facts(rows).items()}
         raised: dict[str, Floats] = {}
-        for name, aspect in self.model.lens.aspects.items():
-            if name in given and aspect.weight:
-                kind = name.removeprefix(SPACES) if name.startswith(SPACES) else "text"
-                pull = (aspect.likeness(given[name]) @ profile * np.float32(aspect.weight)).astype(np.float32)
-                raised[kind] = raised.get(kind, np.zeros(len(rows), np.float32)) + pull
+        for name, part in self.model.lens.parts(given):
+            kind = name.removeprefix(SPACES) if name.startswith(SPACES) else "text"
+            raised[kind] = raised.get(kind, np.zeros(len(rows), np.float32)) + part @ profile
         raised = {kind: np.maximum(pull, 0) * inside for kind, pull in raised.items()}
         total = sum(raised.values(), np.full(len(rows), 1e-12, np.float32))
         return {kind: np.asarray(pull / total, np.float32) for kind, pull in raised.items()}

@@ -212,7 +212,7 @@ def test_ratings_with_biases_predict_held_out_stars() -> None:
 def test_marec_is_the_two_sided_ridge_regression() -> None:
     """Against the plain formula over kernels written out; what is foretold of watches is off, and the scale is free."""
     data = checkerboard()
-    recipe = load_recipe("marec", {"draw": 0.0, "shade": 0.5, "weights": (("space.text", 2.0), ("space.sound", 0.0))})
+    recipe = load_recipe("marec", {"draw": 0.0, "shade": 0.5, "weights": (("space.text", 2.0), ("space.sound", 0.0), ("together", 3.0))})
     model = recipe.fit(data, seed=0)
     x = faded(data, 0.0)
     warm = np.flatnonzero((x > 0).any(0))
@@ -220,7 +220,7 @@ def test_marec_is_the_two_sided_ridge_regression() -> None:
     for name, weight in (("text", 2.0), ("frames", 0.3)):
         centred = data.features[name] - data.features[name].mean(0)
         unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
-        kernel += weight * np.exp(unit @ unit.T - 1)
+        kernel += weight * np.exp(unit @ unit.T - 1) + (3 * np.exp(unit @ unit.T - 1) if name == "text" else 0)
     np.testing.assert_allclose(model.content, kernel[:, warm], atol=1e-5)
     own = x[:, warm]
     g = own.T @ own
