@@ -220,7 +220,7 @@ TEMPLATE = """\
 
 # [reading]
 # shots = true        # where the shots of a video begin
-# speech = false      # what is said: the extra "speech", the weights "speech", a fifth of the playing time
+# speech = false      # what is said: the extra "speech", the weights "speech", a tenth of the playing time
 # speech_model = "whisper-base"   # or the folder of a Whisper checkpoint
 # language = ""       # of the speech, such as "en"; empty: detected in each file
 # ocr = false         # what stands written in the picture: needs the weights "ocr"

@@ -60,8 +60,8 @@ class Transcriber:
 
     def hear(self, sound: Floats, language: str = "", stop: Event | None = None) -> tuple[tuple[Line, ...], str, float]:
         """Lines of mono 16 kHz sound (n,), the language ("en"), and how sure it is of that in [0, 1]. The same sound
-        gives the same lines. On one core about four to six times as fast as speech plays, a hundred times as fast
-        where nobody speaks. Leaves off within half a minute of sound when ``stop`` is set."""
+        gives the same lines. On one core about ten times as fast as speech plays, a hundred times as fast where nobody
+        speaks. Leaves off within half a minute of sound when ``stop`` is set."""
         from faster_whisper.vad import get_speech_timestamps
 
         if len(sound) < RATE // 10 or not get_speech_timestamps(sound):
