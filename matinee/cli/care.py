@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from matinee.cli.options import HERE, At, Json, opened
 from matinee.cli.words import emit, note, say, t
 from matinee.errors import MatineeError
+
+if TYPE_CHECKING:
+    from matinee.settings import Library
+    from matinee.store.check import Damage
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help=t("Do not ask.", "不再询问。"))]
 
@@ -98,8 +102,7 @@ def backup(
     from matinee.settings import Library
     from matinee.store.backup import backup as write
 
-    Library.open(at)
-    made = write(at, target)
+    made = write(at, target, _server(Library.open(at)))
     if as_json:
         emit({"backup": str(made.path), "made": made.manifest.made, "files": len(made.manifest.files)})
     else:
@@ -113,13 +116,15 @@ def restore(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
+    from matinee.settings import SETTINGS, Library
     from matinee.store.backup import read
     from matinee.store.backup import restore as put_back
 
     read(source)  # a damaged backup is told before anything is asked
-    if (at / "matinee.db").exists():
+    url = _server(Library.open(at)) if (at / SETTINGS).exists() else ""
+    if url or (at / "matinee.db").exists():
         _sure(yes, f"Replace what is in the library {at}?", f"替换库 {at} 中的内容？")
-    found = put_back(source, at)
+    found = put_back(source, at, url)
     if as_json:
         emit({"library": str(at), "backup": str(found.path), "made": found.manifest.made})
     else:
@@ -141,7 +146,9 @@ def check(
     from matinee.store.check import check as look
 
     library = Library.open(at)
-    if repair:
+    if url := _server(library):
+        found = _checked(library, url)
+    elif repair:
         from matinee.store.place import only_server
         from matinee.store.repair import repair as mend
 
@@ -187,6 +194,25 @@ def erase(
            "已训练的模型仍包含其影响；请重新训练：matinee train"))  # fmt: skip
     for copy in gone.backups:
         note(t(f"{copy} still holds erased users: delete it.", f"{copy} 中仍有已删除的用户：请删除该备份。"))
+
+
+def _server(library: Library) -> str:
+    """The address of the library's PostgreSQL store; empty where its state is a file."""
+    from matinee.store import is_postgres
+
+    return library.target if is_postgres(library.target) else ""
+
+
+def _checked(library: Library, url: str) -> list[Damage]:
+    """All rows of a PostgreSQL store are read, which makes the server prove its pages, into a file that is checked."""
+    import tempfile
+
+    from matinee.store.check import check as look
+    from matinee.store.postgres.store import copied
+
+    with tempfile.TemporaryDirectory() as folder:
+        copied(url, Path(folder) / "matinee.db")
+        return look(Path(folder) / "matinee.db", library.path)
 
 
 def _sure(yes: bool, en: str, zh: str) -> None:

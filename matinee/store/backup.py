@@ -77,8 +77,9 @@ def content_digest(connection: sqlite3.Connection) -> str:
     return whole.hexdigest()
 
 
-def backup(folder: Path, target: Path) -> Backup:
+def backup(folder: Path, target: Path, url: str = "") -> Backup:
     """Writes a backup of the library at ``folder`` to the new folder ``target``. Writers and readers go on meanwhile.
+    ``url``: the PostgreSQL store of a library that has one; its rows are kept as an SQLite store of the same content.
 
     Raises ``backup.exists``, ``backup.failed`` (nothing is left behind), or a ``store.*`` error.
     """
@@ -92,7 +93,7 @@ def backup(folder: Path, target: Path) -> Backup:
     _sweep(target.parent)
     try:
         part.mkdir(parents=True)
-        manifest = _fill(folder, part)
+        manifest = _fill(folder, part, url)
         _write(part / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
         _sync(part)
         part.rename(target)
@@ -128,7 +129,15 @@ def _remember(folder: Path, target: Path) -> None:
         file.write(msgspec.json.encode(os.fsencode(target.resolve()).decode("utf-8", "backslashreplace")) + b"\n")
 
 
-def _fill(folder: Path, part: Path) -> Manifest:
+def _copy(folder: Path, part: Path, url: str) -> tuple[str, str]:
+    """The rows as of one moment as ``part/matinee.db``; their digest and lineage."""
+    if url:
+        from matinee.store.postgres.store import copied
+
+        copied(url, part / DATABASE)
+        os.chmod(part / DATABASE, 0o600)
+        with closing(sqlite3.connect(part / DATABASE)) as copy:
+            return content_digest(copy), copy.execute("SELECT lineage FROM state").fetchone()[0]
     with told(folder / DATABASE), closing(connect(folder / DATABASE, reader=True)) as source:
         check_version(source, folder / DATABASE, len(STEPS))
         source.execute("BEGIN")  # the digest and the copy are of one moment, whatever others write
@@ -140,6 +149,11 @@ def _fill(folder: Path, part: Path) -> Manifest:
             copy.execute("PRAGMA journal_mode=DELETE")
             if content_digest(copy) != content:
                 raise OSError("the copy differs from the original")
+    return content, lineage
+
+
+def _fill(folder: Path, part: Path, url: str) -> Manifest:
+    content, lineage = _copy(folder, part, url)
     names = [DATABASE]
     for name in _named(folder, part / DATABASE):
         if (folder / name).is_file():  # a file that is missing is what `matinee check` is for
@@ -182,8 +196,9 @@ def read(source: Path) -> Backup:
     return Backup(source, manifest)
 
 
-def restore(source: Path, folder: Path) -> Backup:
-    """Puts a backup in a library's place; servers on it see the restored state with their next request.
+def restore(source: Path, folder: Path, url: str = "") -> Backup:
+    """Puts a backup in a library's place; servers on it see the restored state with their next request. ``url``: of a
+    library whose store is PostgreSQL; a backup of either store goes into either.
 
     The database changes in one transaction, after the files are there. Raises ``backup.damaged`` and changes nothing
     then. Files of the library that the backup does not name are left lying.
@@ -196,6 +211,16 @@ def restore(source: Path, folder: Path) -> Backup:
         if name != DATABASE:
             _place(source / name, folder / name)
     part = folder / f".restore.{os.getpid()}.part"
+    if url:
+        from matinee.store.postgres.store import replaced
+
+        try:
+            with closing(sqlite3.connect(part, isolation_level=None)) as changed:
+                _open_copy(source / DATABASE, changed)
+            replaced(part, url)
+        finally:
+            part.unlink(missing_ok=True)
+        return found
     store = SQLiteStore(folder / DATABASE)  # makes an empty one where there is none
     try:
         with store.database.alone() as live:
@@ -212,11 +237,9 @@ def restore(source: Path, folder: Path) -> Backup:
 
 
 def _load(database: Path, changed: sqlite3.Connection, live: sqlite3.Connection) -> None:
-    """The backup's database, brought to this version's schema; its revision and sequence go on from the live one's, so
-    that readers who remember either take notice."""
-    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?immutable=1", uri=True)) as kept:
-        kept.backup(changed)
-    migrate(changed, database, copy=False)
+    """The backup's database with a revision and sequence that go on from the live one's, so that readers who remember
+    either take notice."""
+    _open_copy(database, changed)
     revision = live.execute("SELECT revision FROM state").fetchone()[0]
     changed.execute("UPDATE state SET revision = max(revision, ?) + 1", (revision,))
     for (sequence,) in live.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'"):
@@ -225,6 +248,13 @@ def _load(database: Path, changed: sqlite3.Connection, live: sqlite3.Connection)
             " (SELECT 1 FROM sqlite_sequence WHERE name = 'events')"
         )
         changed.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (sequence,))
+
+
+def _open_copy(database: Path, copy: sqlite3.Connection) -> None:
+    """A copy of a backup's database, brought to this version's schema."""
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?immutable=1", uri=True)) as kept:
+        kept.backup(copy)
+    migrate(copy, database, copy=False)
 
 
 def _place(source: Path, target: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +18,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from matinee.errors import MatineeError
-from matinee.protocols import Counts
+from matinee.protocols import Counts, FileRecord
 from matinee.store import open_store
-from matinee.types import Event, Item
+from matinee.types import Event, Item, Space
 from tests.contracts.postgres_server import Postgres, running
 from tests.properties.test_store import StoreMachine
 
@@ -230,6 +232,86 @@ def test_the_store_is_a_dictionary(postgres: Postgres) -> None:
 
         few = settings(max_examples=8, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
         run_state_machine_as_test(Machine, settings=few)
+
+
+def test_a_backup_goes_back_into_either_store(address: str, tmp_path: Path) -> None:
+    """Rows, files and digest: PostgreSQL to a backup, to SQLite, to a backup of that, and back to PostgreSQL."""
+    from matinee.store.backup import backup, restore
+    from matinee.store.check import check
+    from matinee.store.sqlite import SQLiteStore
+
+    library = tmp_path / "library"
+    (library / "covers").mkdir(parents=True)
+    (library / "covers/c.jpg").write_bytes(b"picture")
+    space = Space("text", "1", 2)
+    with closing(open_store(address)) as store:
+        store.put_items([Item(id="a", title="猫"), Item(id="b")])
+        store.append([event(f"{n}", f"u{n % 3}") for n in range(90)])
+        store.append([Event(id="q", user="u0", kind="search", at=0.1, text="?")])
+        store.put_vectors(space, ["h", "g"], np.eye(2, dtype=np.float32))
+        store.link_content("a", space, "h")
+        store.put_fact("a", "cover", {"file": "covers/c.jpg"})
+        store.put_file(FileRecord("/m/\udcff", 1, 2, "h", "a", "taken"))
+        store.put_release("d", {"x": 1})
+        store.use_release("d")
+        store.merge_user("u2", "u1")
+        store.delete_item("b")
+        store.erase_user("u0")
+        whole = (store.counts(), store.log().at.tolist(), store.facts("a"), store.files(), store.releases_used())
+        made = backup(library, tmp_path / "kept", address)
+        store.append([event("later", "u1")])
+        revision, last = store.revision(), int(store.log().sequence[-1])
+        restore(tmp_path / "kept", tmp_path / "moved")
+        with closing(SQLiteStore(tmp_path / "moved/matinee.db")) as moved:
+            assert (
+                moved.counts(),
+                moved.log().at.tolist(),
+                moved.facts("a"),
+                moved.files(),
+                moved.releases_used(),
+            ) == whole
+            assert moved.names_of("u2") == ("u1", "u2")
+        assert check(tmp_path / "moved/matinee.db") == []
+        assert backup(tmp_path / "moved", tmp_path / "again").manifest.content == made.manifest.content
+        store.append([event("gone", "u9")])
+        store.erase_user("u1")  # after the backup: it stays so
+        restore(tmp_path / "again", library, address)
+        assert store.counts() == Counts(1, 0, 0)
+        assert store.names_of("u9") == ()
+        assert store.revision() > revision
+        assert store.facts("a") == whole[2]
+        assert store.vectors(space)[1].tolist() == [[1.0, 0.0]]
+        store.append([event("new", "u5")])
+        assert len(store.log(last).items) == 1  # the numbers go on
+        store.put_vectors(space, ["i"], np.eye(2, dtype=np.float32)[:1])
+
+
+def test_backup_and_check_of_a_server_from_the_command_line(address: str, tmp_path: Path) -> None:
+    def matinee(*arguments: object) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "MATINEE_LANG": "en", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "matinee", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "matinee.toml").write_text(f'store = "{address}"\n')
+    with closing(open_store(address)) as store:
+        store.put_items([Item(id="a")])
+        store.append([event(f"{n}", "ann" if n % 2 else "bob") for n in range(10)])
+    assert matinee("backup", tmp_path / "kept", "-L", library).returncode == 0
+    assert matinee("check", "-L", library).returncode == 0
+    assert matinee("erase", "-u", "ann", "-y", "-L", library).returncode == 0
+    assert matinee("restore", tmp_path / "kept", "-L", library).returncode == 2  # it asks first
+    assert matinee("restore", tmp_path / "kept", "-y", "-L", library).returncode == 0
+    with closing(open_store(address)) as store:
+        assert [user for _, user in store.users()] == ["bob"]
+    psql(address, "UPDATE matinee.state SET events = 99")
+    psql(address, "UPDATE matinee.items SET body = '{'")
+    told = matinee("check", "-L", library)
+    assert told.returncode == 1
+    assert "99 were written" in told.stdout
+    assert "cannot be read" in told.stdout
+    assert not (library / "matinee.db").exists()
 
 
 def test_numbers_come_back_exactly(address: str) -> None:

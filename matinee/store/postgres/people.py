@@ -89,9 +89,13 @@ def erased_users(server: Server) -> Ints:
 
 def erase_row(c: Connection, row: int) -> None:
     """Deletes what is known of the user of a row, and of the ids merged into it, and notes the intent to scrub."""
+    if c.execute("SELECT 1 FROM users WHERE number = %s AND id IS NOT NULL", (row,)).fetchone() is None:
+        return
     gone = c.execute("DELETE FROM events WHERE who = %s", (row,)).rowcount
+    counted = c.execute("DELETE FROM merges WHERE who = %s", (row,)).rowcount == 0
     found = c.execute("DELETE FROM merges WHERE target = %s RETURNING who", (row,)).fetchall()
     for one in (row, *(who for (who,) in found)):
         c.execute("UPDATE users SET id = NULL WHERE number = %s", (one,))
         c.execute("INSERT INTO erasures VALUES (%s, false) ON CONFLICT (who) DO UPDATE SET done = false", (one,))
-    c.execute("UPDATE state SET users = users - 1, events = events - %s, revision = revision + 1", (gone,))
+    sql = "UPDATE state SET users = users - %s, events = events - %s, revision = revision + 1"
+    c.execute(sql, (int(counted), gone))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
 from typing import Any
 
 from matinee.errors import MatineeError
 from matinee.protocols import WELCOME, Appended, Counts, FileRecord, Log, Strangers
 from matinee.store.postgres import events, items, people, vectors
 from matinee.store.postgres.connection import Server, logger
+from matinee.store.postgres.copy import from_sqlite, to_sqlite
 from matinee.store.postgres.schema import migrate
 from matinee.types import Bools, Event, EventKind, Floats, Ints, Item, Space
 
@@ -157,3 +159,16 @@ class PostgresStore:
 
     def close(self) -> None:
         self.server.close()
+
+
+def copied(url: str, path: Path) -> None:
+    """All rows of the store at an address as an SQLite file. Raises ``store.*`` errors."""
+    with closing(PostgresStore(url, read_only=True)) as store:
+        to_sqlite(store.server, path)
+
+
+def replaced(path: Path, url: str) -> None:
+    """The rows of an SQLite file in the place of all that the store at an address holds."""
+    with closing(PostgresStore(url)) as store:
+        from_sqlite(path, store.server)
+        events.scrub(store.server)
