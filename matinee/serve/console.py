@@ -25,6 +25,7 @@ from matinee.serve.trace import Trace, trace
 from matinee.settings import Settings
 
 AnyRequest = Request[Any, Any, AppState]
+After = Annotated[int, QueryParameter(ge=-1, le=2**62)]
 Many = Annotated[int, QueryParameter(ge=1, le=500, description="How many.")]
 SECRET = re.compile(r"key|secret|password|passwd|token|sha256|dsn|credential", re.IGNORECASE)
 LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
@@ -191,7 +192,7 @@ def ingest(request: AnyRequest) -> IngestForm:
 
 
 @get("/console/events", sync_to_thread=True)
-def events(request: AnyRequest, after: FromQuery[int] = -1, n: Many = 50) -> EventsForm:
+def events(request: AnyRequest, after: After = -1, n: Many = 50) -> EventsForm:
     """Events as they come, oldest first: those after a sequence number, or the newest n where none is named."""
     service = service_of(request)
     answers = Answers(service.current().catalogue, lang_of(request))

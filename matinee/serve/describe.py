@@ -52,8 +52,8 @@ def item_schema() -> Schema:
     return Schema(type=T.OBJECT, properties=properties, additional_properties=False)
 
 
-def _body(schema: Schema) -> RequestBody:
-    return RequestBody(content={"application/json": OpenAPIMediaType(schema=schema)}, required=True)
+def _body(schema: Schema, *, required: bool = True) -> RequestBody:
+    return RequestBody(content={"application/json": OpenAPIMediaType(schema=schema)}, required=required)
 
 
 @dataclass
@@ -66,7 +66,7 @@ class EventsOperation(Operation):
 @dataclass
 class ItemOperation(Operation):
     def __post_init__(self) -> None:
-        self.request_body = _body(item_schema())
+        self.request_body = _body(item_schema(), required=False)  # nothing said is an item with an id alone
 
 
 @dataclass
@@ -143,6 +143,7 @@ class SoundOperation(Operation):
         self.request_body = _file("audio/*", "video/*")
 
 
+AS_ARRAYS = ("Point",)  # structs that are written without the names of their fields
 PROBLEMS = {
     400: "The request is wrong; ``detail`` says how to mend it.",
     401: "A key is needed.",
@@ -164,6 +165,9 @@ def make_true(schema: OpenAPI) -> None:
         properties={"type": TEXT, "title": TEXT, "status": INTEGER, "detail": TEXT, "code": TEXT},
         required=["type", "title", "status", "detail", "code"],
     )
+    for name in AS_ARRAYS:
+        if name in schema.components.schemas:
+            schema.components.schemas[name] = Schema(type=T.ARRAY, description="Its fields, in their order.")
     for path, item in (schema.paths or {}).items():
         for method in ("get", "put", "post", "delete", "head"):
             operation: Operation | None = getattr(item, method)
@@ -173,6 +177,9 @@ def make_true(schema: OpenAPI) -> None:
                 if _fits(status, method, path):
                     content = {"application/problem+json": OpenAPIMediaType(schema=shape)}
                     operation.responses[str(status)] = OpenAPIResponse(description=about, content=content)
+            for status in ("204", "205"):  # nothing comes with these
+                if told := operation.responses.get(status):
+                    told.content = None
             if path.endswith(("/cover", "/media")):
                 _bytes(operation, path)
 
@@ -180,7 +187,7 @@ def make_true(schema: OpenAPI) -> None:
 def _fits(status: int, method: str, path: str) -> bool:
     writes = method in ("put", "post", "delete")
     return {
-        404: "{" in path,
+        404: "{" in path or path.endswith("/console/map"),
         409: path.endswith("/merge"),
         413: method in ("put", "post"),
         422: "/search/" in path,
