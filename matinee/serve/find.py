@@ -19,6 +19,7 @@ MEANT = {  # what spoke where a query met a space of this kind or name
     "text": "text", "frames": "picture", "clips": "picture", "sound": "sound", "bridge.frames": "picture",
     "bridge.sound": "sound", "speech": "speech", "written": "written",
 }  # fmt: skip
+SAID = ("speech", "written")  # spaces whose vectors are those of texts: of words within an item
 FAR = 6.0  # deviations above usual that count as a full match of meaning
 
 
@@ -138,11 +139,13 @@ def search(
     lexical = words.match(query)
     score, by = lexical.copy(), np.where(lexical > 0, 0, -1)
     names, best = ["words"], np.zeros(len(words.rows), np.float32)
-    for shelf in catalogue.shelves.values():
-        if (vector := vectors.get(shelf.space.key)) is None:
-            continue
+    shelves = [s for s in catalogue.shelves.values() if s.space.key in vectors]
+    cosines = {s.space.name: s.take(words.rows) @ vectors[s.space.key] for s in shelves}
+    for shelf in shelves:
         names.append(MEANT.get(shelf.space.kind or shelf.space.name, "text"))
-        meant = np.nan_to_num(clear(shelf.take(words.rows) @ vector))
+        # few items may have words within: all texts are their measure
+        within = shelf.space.name in SAID and "text" in cosines
+        meant = np.nan_to_num(clear(cosines[shelf.space.name], cosines["text"] if within else None))
         by = np.where((meant > best) & (meant > lexical), len(names) - 1, by)
         best = np.maximum(best, meant)
     score = score + best
@@ -154,10 +157,11 @@ def search(
     return Found(items, np.minimum(top, 2.0), tuple(names[max(place[int(i)], 0)] for i in items))
 
 
-def clear(cosine: Floats) -> Floats:
-    """(n,) how far each cosine stands above what this query has with the items of the space, 1 at ``FAR`` deviations;
-    a space in which all are alike tells nothing."""
-    told = cosine[~np.isnan(cosine)]
+def clear(cosine: Floats, beside: Floats | None = None) -> Floats:
+    """(n,) how far each cosine stands above what this query has with the items of the space, and of one ``beside`` it
+    whose vectors are of the same kind; 1 at ``FAR`` deviations. A space in which all are alike tells nothing."""
+    both = cosine if beside is None else np.concatenate([cosine, beside])
+    told = both[~np.isnan(both)]
     if len(told) < 2:
         return np.asarray(np.maximum(cosine, 0), np.float32)
     deviation = max(float(told.std()), 0.02)
