@@ -20,7 +20,7 @@ from matinee.protocols import FileRecord, Store
 from matinee.settings import Library
 from matinee.store import open_store
 from matinee.train import train
-from matinee.types import Event, Item
+from matinee.types import Event, Item, Space
 from tests.walks.chromium import Browser, Page, chromium, find_chromium
 
 page_marks = [
@@ -94,6 +94,18 @@ def look_inside(store: Store, frames: list[str]) -> None:
     store.put_fact(ODD_ID, "chapters", [[0, 3, "One"], [3, 6, SCRIPT]])
 
 
+def like_kinds(store: Store, items: list[Item]) -> None:
+    """Vectors of text in which items of one category are alike."""
+    space, chance = Space("text", "test", 12), np.random.default_rng(0)
+    kinds = sorted({item.categories[:1] for item in items})
+    vectors = np.eye(12)[[kinds.index(item.categories[:1]) % 12 for item in items]]
+    vectors += 0.3 * chance.normal(size=vectors.shape)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store.put_vectors(space, [f"text-{item.id}" for item in items], vectors.astype(np.float32))
+    for item in items:
+        store.link_content(item.id, space, f"text-{item.id}")
+
+
 def fill(library: Library, folder: Path) -> None:
     clip = folder / "clip.webm"
     make_clip(clip)
@@ -118,13 +130,27 @@ def fill(library: Library, folder: Path) -> None:
     store.put_file(FileRecord(str(clip), clip.stat().st_size, clip.stat().st_mtime_ns, "0" * 64, ODD_ID, "taken"))
     again = folder / "again.webm"
     again.write_bytes(clip.read_bytes())
-    store.put_items([Item(id="again", title="Again", collection="clips", media=str(again), duration=6)])
+    store.put_items(
+        [Item(id="again", title="Again", collection="clips", categories=("Shapes",), media=str(again), duration=6)]
+    )
     store.put_file(FileRecord(str(again), again.stat().st_size, again.stat().st_mtime_ns, "1" * 64, "again", "taken"))
     look_inside(store, make_pictures(clip, library.covers, (0.5, 2.0, 3.5, 5.0)))
     whole = folder / "whole.webm"
     make_clip(whole, seconds=14)
-    store.put_items([Item(id="whole", title="A whole film", collection="clips", media=str(whole), duration=14)])
+    store.put_items(
+        [
+            Item(
+                id="whole",
+                title="A whole film",
+                collection="clips",
+                categories=("Shapes",),
+                media=str(whole),
+                duration=14,
+            )
+        ]
+    )
     store.put_file(FileRecord(str(whole), whole.stat().st_size, whole.stat().st_mtime_ns, "2" * 64, "whole", "taken"))
+    like_kinds(store, [*films, *clips, Item(id="whole", categories=("Shapes",))])
     store.put_file(FileRecord("/films/" + SCRIPT, 1, 1, "3" * 64, None, "refused", "media.empty " + BACKWARDS))
     now = time.time()
     store.append(

@@ -45,15 +45,16 @@ def test_nothing_serious(browser: Browser, address: str, scheme: str, tongue: st
     page.wait("document.querySelector('dialog[open] li')")
     found["why"] = findings(page)
     page.key("Escape")
-    for view in ("search/number", "history", "taste", "shorts"):
+    for view in ("search/number", "history", "taste", "shorts", "library", "seek"):
         page.ask(f"location.hash = '#/{view}'")
         page.wait("document.querySelector('#main h1, #main h2, #main .state')")
         found[view] = findings(page)
     page.ask(f"location.hash = '#/home?item=' + encodeURIComponent({ODD_ID!r})")
-    page.wait("document.querySelector('dialog[open] h1')")
+    page.wait("document.querySelectorAll('dialog [data-shot], dialog [data-line]').length === 7")
     found["item"] = findings(page)
     page.key("Escape")
-    for part in ("overview", "request", "item?item=cat", "user"):
+    parts = ("overview", "live", "releases", "request", "map", "coverage", "item?item=cat", "user", "settings")
+    for part in parts:
         page.ask(f"location.hash = '#/console/{part}'")
         page.wait("document.querySelector('.console main h1')")
         found["console/" + part] = findings(page)
