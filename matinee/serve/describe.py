@@ -177,8 +177,8 @@ def make_true(schema: OpenAPI) -> None:
                 if _fits(status, method, path):
                     content = {"application/problem+json": OpenAPIMediaType(schema=shape)}
                     operation.responses[str(status)] = OpenAPIResponse(description=about, content=content)
-            for status in ("204", "205"):  # nothing comes with these
-                if told := operation.responses.get(status):
+            for empty in ("204", "205"):  # nothing comes with these
+                if isinstance(told := operation.responses.get(empty), OpenAPIResponse):
                     told.content = None
             if path.endswith(("/cover", "/media")):
                 _bytes(operation, path)
