@@ -40,9 +40,11 @@ class Fusing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ingest looks for in files beyond frames and sound. ``shots``: where shots begin. ``speech``: what is said,
     heard by ``speech_model`` (the registry's "whisper-base", or the folder of a Whisper checkpoint) in ``language``
-    ("en"; none: detected in each file). ``ocr``: what stands written in the picture."""
+    ("en"; none: detected in each file). ``ocr``: what stands written in the picture. ``pooling``: how the vectors of a
+    video's frames become one (``matinee.encoders.pool``)."""
 
     shots: bool = True
+    pooling: Literal["mean", "gem", "attention", "shots"] = "mean"
     speech: bool = False
     ocr: bool = False
     speech_model: str = "whisper-base"
@@ -219,7 +221,8 @@ TEMPLATE = """\
 # precision = "float"  # "int8": quantised encoders, used only where they were checked to answer alike and faster
 
 # [reading]
-# shots = true        # where the shots of a video begin
+# shots = true        # where the shots of a video begin, with a picture of each
+# pooling = "mean"    # how the vectors of a video's frames become one: or gem, attention, shots
 # speech = false      # what is said: the extra "speech", the weights "speech", a tenth of the playing time
 # speech_model = "whisper-base"   # or the folder of a Whisper checkpoint
 # language = ""       # of the speech, such as "en"; empty: detected in each file

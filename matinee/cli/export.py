@@ -33,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
               matinee export events events.jsonl
               matinee export events events.parquet
               matinee export vectors text.npz --space text
+              matinee export vectors shots.npz --space frames.shots
             """,
             """把条目、事件或向量写入文件。条目和事件是 ``ingest`` 可以重新导入的目录。
 
@@ -42,6 +43,7 @@ def add_to(app: typer.Typer) -> None:
               matinee export events events.jsonl
               matinee export events events.parquet
               matinee export vectors text.npz --space text
+              matinee export vectors shots.npz --space frames.shots
             """,
         ),
     )
@@ -54,8 +56,10 @@ def add_to(app: typer.Typer) -> None:
     )(events)
     group.command(
         help=t(
-            "Vectors of a space as NumPy's npz: ids (n,) text, vectors (n, dim) float32, unit rows.",
-            "某个空间的向量（npz）：ids (n,) 文本，vectors (n, dim) float32，单位长度。",
+            "Vectors of a space as NumPy's npz: ids (n,) text, vectors (n, dim) float32, unit rows. Of frames.shots "
+            "the sequences: vectors (n, shots, dim), at (n, shots) seconds; NaN behind the last shot.",
+            "某个空间的向量（npz）：ids (n,) 文本，vectors (n, dim) float32，单位长度。frames.shots 为镜头序列："
+            "vectors (n, 镜头, dim)，at (n, 镜头) 秒；末尾以 NaN 补齐。",
         )
     )(vectors)
     app.add_typer(group, name="export")
@@ -121,6 +125,8 @@ def vectors(
     import numpy as np
 
     def write(store: Store, out: IO[bytes]) -> int:
+        if space == SEQUENCES:
+            return write_sequences(store, out)
         known = {one.name: one for one in store.spaces()}
         if space not in known:
             names = ", ".join(sorted(known)) or "-"
@@ -133,6 +139,28 @@ def vectors(
         return len(rows)
 
     _written(file, at, as_json, write)
+
+
+SEQUENCES = "frames.shots"
+
+
+def write_sequences(store: Store, out: IO[bytes]) -> int:
+    """The vectors of each item's shots in order: vectors (n, most, dim) float32 with NaN rows behind the last shot, at
+    (n, most) seconds at which they begin."""
+    import numpy as np
+
+    from matinee.encoders.pool import read_sequence
+
+    ids = {row: item.id for row, item in store.items()}
+    found = [(ids[row], *read_sequence(fact)) for row, fact in store.all_facts(SEQUENCES) if fact and row in ids]
+    most = max((len(at) for _, at, _ in found), default=0)
+    dim = max((rows.shape[1] for _, _, rows in found), default=0)
+    vectors = np.full((len(found), most, dim), np.nan, np.float32)
+    begins = np.full((len(found), most), np.nan)
+    for n, (_, at, rows) in enumerate(found):
+        begins[n, : len(at)], vectors[n, : len(rows), : rows.shape[1]] = at, rows
+    np.savez(out, ids=np.array([name for name, _, _ in found], np.str_), vectors=vectors, at=begins)
+    return len(found)
 
 
 def _written(file: Path, at: Path, as_json: bool, write: Callable[[Store, IO[bytes]], int]) -> None:

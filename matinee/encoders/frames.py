@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from matinee.encoders import labels
 from matinee.encoders.onnx import Graph, Node, open_session, write_onnx
+from matinee.encoders.pool import POOLS
 from matinee.encoders.tensors import read_tensors
 from matinee.types import Clip, Floats, Pixels, Space
 
@@ -29,28 +31,34 @@ BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class FrameEncoder:
-    """Reads ``Clip.frames``: the mean over the frames, and the mean of their label probabilities. About 100 frames a
-    second and thread."""
+    """Reads ``Clip.frames``: one vector made of the frames' own (``matinee.encoders.pool``), and the mean of their
+    label probabilities. About 100 frames a second and thread."""
 
     space: Space
     labels: tuple[str, ...]
     session: Any
+    pooling: str = "mean"
 
     def encode(self, clips: Sequence[Clip]) -> Floats:
         return self.encode_and_label(clips)[0]
 
     def encode_and_label(self, clips: Sequence[Clip]) -> tuple[Floats, Floats]:
-        vectors = np.full((len(clips), self.space.dim), np.nan, np.float32)
-        named = np.full((len(clips), len(self.labels)), np.nan, np.float32)
+        return self.gathered(self.each(clips))
+
+    def each(self, clips: Sequence[Clip]) -> list[tuple[Floats, Floats]]:
+        """Of each clip (k, 1280) features and (k, 1000) probabilities of its k frames, 0 where it has none."""
         features, probabilities = self.encode_frames(prepared(clips))
-        at = 0
-        for i, clip in enumerate(clips):
-            n = 0 if clip.frames is None else len(clip.frames)
-            if n:
-                mean = features[at : at + n].mean(axis=0)
-                vectors[i] = mean / max(float(np.linalg.norm(mean)), 1e-12)
-                named[i] = probabilities[at : at + n].mean(axis=0)
-            at += n
+        edges = np.cumsum([0, *(0 if clip.frames is None else len(clip.frames) for clip in clips)])
+        return [(features[a:b], probabilities[a:b]) for a, b in pairwise(edges.tolist())]
+
+    def gathered(self, frames: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+        """What ``encode_and_label`` answers, of the frames of each clip: pooled as ``pooling`` says."""
+        vectors = np.full((len(frames), self.space.dim), np.nan, np.float32)
+        named = np.full((len(frames), len(self.labels)), np.nan, np.float32)
+        for i, (features, probabilities) in enumerate(frames):
+            if len(features):
+                vectors[i] = POOLS[self.pooling](features)
+                named[i] = probabilities.mean(axis=0)
         return vectors, named
 
     def encode_frames(self, pictures: Iterator[Floats]) -> tuple[Floats, Floats]:

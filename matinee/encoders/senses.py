@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from matinee.encoders.bridge import Bridge, bridge_key, top_labels
+from matinee.encoders.frames import FrameEncoder
 from matinee.encoders.table import HUB, Entry, entry_of, load_bridge, load_encoder, load_words
 from matinee.errors import MatineeError
 from matinee.types import MODALITIES, Clip, Floats, Space
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Perceived:
     """What the encoders make of some clips. ``vectors``: (n, dim) rows by space, NaN where a clip lacks the modality;
-    ``labels``: for each clip ``{"frames": [[label, probability], ...], "sound": ...}``."""
+    ``labels``: for each clip ``{"frames": [[label, probability], ...], "sound": ...}``; ``sequences``: of each clip the
+    (k, dim) vectors of its frames, None where it has none or the encoder gives only one of them all."""
 
     vectors: dict[Space, Floats]
     labels: list[dict[str, list[list[object]]]]
+    sequences: list[Floats | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Senses:
         """What is seen and heard; texts are put with their items."""
         vectors: dict[Space, Floats] = {}
         labels: list[dict[str, list[list[object]]]] = [{} for _ in clips]
+        sequences: list[Floats | None] = [None for _ in clips]
         for name, encoder in self.encoders.items():
             if self.entries[name].reads == "text":
                 continue
@@ -62,14 +66,19 @@ class Senses:
                 vectors[encoder.space] = encoder.encode(clips)
                 continue
             labeller = cast("Labeller", encoder)
-            vectors[encoder.space], probabilities = labeller.encode_and_label(clips)
+            if isinstance(encoder, FrameEncoder):
+                frames = encoder.each(clips)
+                vectors[encoder.space], probabilities = encoder.gathered(frames)
+                sequences = [features if len(features) else None for features, _ in frames]
+            else:
+                vectors[encoder.space], probabilities = labeller.encode_and_label(clips)
             if name in self.bridges:
                 bridge = self.bridges[name]
                 vectors[bridge.space] = bridge.cross(probabilities)
             for own, row in zip(labels, probabilities, strict=True):
                 if top := top_labels(labeller.labels, row):
                     own[self.entries[name].reads] = top
-        return Perceived(vectors, labels)
+        return Perceived(vectors, labels, sequences)
 
 
 def load_senses(names: Sequence[str], precision: str = "float") -> Senses:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from matinee.encoders.pool import sequence
 from matinee.ingest.describe import described, unfilled
 from matinee.ingest.frames import named, shots_fact, write_frames, write_whole
 from matinee.ingest.readers import Outcome, digest_of
@@ -197,6 +198,9 @@ def facts_of(run: Run, outcome: Outcome) -> dict[str, Any]:
     if reading.kind == "video" and run.library.settings.reading.shots:
         facts["shots"] = shots_fact(reading)
         media["shots"] = {"n": reading.scene_count, "rule": "own"}
+        if outcome.sequence is not None and reading.clip.frame_at is not None:
+            starts = [start for start, _, _ in reading.scenes]
+            facts["frames.shots"] = sequence(outcome.sequence, reading.clip.frame_at, starts)
         if not reading.whole:
             media["shots"]["whole"] = False
     return facts

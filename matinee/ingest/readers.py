@@ -62,6 +62,7 @@ class Outcome:
     side: Side = Side()
     cover: bytes = b""
     prints: dict[str, Any] = field(default_factory=dict)
+    sequence: Floats | None = None
     error: MatineeError | None = None
 
 
@@ -107,7 +108,8 @@ class Reader:
         perceived = self.senses.perceive(clips)
         for row, i in enumerate(at):
             vectors = {space: v[row : row + 1] for space, v in perceived.vectors.items()}
-            outcomes[i] = replace(outcomes[i], vectors=vectors, labels=perceived.labels[row])
+            sequence = perceived.sequences[row]
+            outcomes[i] = replace(outcomes[i], vectors=vectors, labels=perceived.labels[row], sequence=sequence)
         return outcomes
 
     def one(self, plan: Plan, fence: Fence) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -38,19 +38,23 @@ class Run:
 
     @cached_property
     def senses(self) -> Senses:
+        from matinee.encoders.frames import FrameEncoder
         from matinee.encoders.senses import load_senses
 
         self.progress("encoders", 0, 1)
         senses = load_senses(self.library.settings.encoders, self.library.settings.precision)
         self.progress("encoders", 1, 1)
-        return senses
+        pooling = self.library.settings.reading.pooling
+        pooled = {n: replace(e, pooling=pooling) for n, e in senses.encoders.items() if isinstance(e, FrameEncoder)}
+        return replace(senses, encoders=senses.encoders | pooled)
 
     @cached_property
     def keys(self) -> list[str]:
         from matinee.encoders.senses import keys_of
 
         settings = self.library.settings
-        return sorted([*keys_of(settings.encoders), PRINTS, *([SHOTS] if settings.reading.shots else [])])
+        pooled = [] if settings.reading.pooling == "mean" else [f"pooling@{settings.reading.pooling}"]
+        return sorted([*keys_of(settings.encoders), PRINTS, *pooled, *([SHOTS] if settings.reading.shots else [])])
 
     @cached_property
     def topics(self) -> Topics | None:

@@ -227,3 +227,24 @@ def wait_for(path):
     while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_the_vectors_of_shots_can_be_exported(library, store, media, tmp_path):
+    made.write_media(media / "short.mp4", scenes([20], first=9), gop=100)
+    (library.path / SETTINGS).write_text('[reading]\npooling = "gem"\n')
+    ingest(Library.open(library.path), store, [media])
+    out = tmp_path / "shots.npz"
+    command = [sys.executable, "-m", "matinee", "export", "vectors", str(out), "--space", "frames.shots"]
+    subprocess.run([*command, "-L", str(library.path)], check=True)
+    with np.load(out, allow_pickle=False) as found:
+        ids, vectors, at = found["ids"].tolist(), found["vectors"], found["at"]
+    film, short = ids.index("film.mp4"), ids.index("short.mp4")
+    assert vectors.shape == (2, 3, 1280)
+    assert at[film].tolist() == pytest.approx([0, 2, 3.5], abs=0.11)
+    assert np.linalg.norm(vectors[film], axis=1) == pytest.approx([1, 1, 1], abs=1e-3)
+    assert np.isnan(at[short]).tolist() == [False, True, True]
+    assert np.isnan(vectors[short, 1:]).all()
+    (space,) = [s for s in store.spaces() if s.name == "frames"]
+    rows, pooled = store.vectors(space)
+    (row,) = store.item_rows(["film.mp4"]).tolist()
+    assert float(pooled[rows.tolist().index(row)] @ np.nanmean(vectors[film], axis=0)) > 0.8
