@@ -42,7 +42,8 @@ class Run:
         from matinee.encoders.senses import load_senses
 
         self.progress("encoders", 0, 1)
-        senses = load_senses(self.library.settings.encoders, self.library.settings.precision)
+        settings = self.library.settings
+        senses = load_senses(settings.encoders, settings.precision, self.library.covers)
         self.progress("encoders", 1, 1)
         pooling = self.library.settings.reading.pooling
         pooled = {n: replace(e, pooling=pooling) for n, e in senses.encoders.items() if isinstance(e, FrameEncoder)}
