@@ -173,5 +173,23 @@ def build(weights: Mapping[str, NDArray[Any]]) -> Graph:
 
 def load(folder: Path) -> FrameEncoder:
     """From the published PyTorch checkpoint. Raises ``weights.refused``."""
-    session = open_session(write_onnx(build(read_tensors(folder / CHECKPOINT))))
-    return FrameEncoder(FRAMES_SPACE, labels.imagenet(), session)
+    return FrameEncoder(FRAMES_SPACE, labels.imagenet(), open_session(network(folder)))
+
+
+def load_quick(folder: Path, pictures: Path | None) -> FrameEncoder:
+    """The same in 8-bit integers, where those pass their check on the JPEG files below ``pictures``."""
+    return FrameEncoder(FRAMES_SPACE, labels.imagenet(), checked(network(folder), pictures))
+
+
+def network(folder: Path) -> bytes:
+    return write_onnx(build(read_tensors(folder / CHECKPOINT)))
+
+
+def checked(graph: bytes, folder: Path | None) -> Any:
+    from matinee.encoders import quantise, samples
+
+    def real() -> list[dict[str, Floats]]:
+        seen = list(prepared(samples.clips(folder)))
+        return [{"pictures": np.stack(seen[i : i + BATCH])} for i in range(0, len(seen), BATCH)]
+
+    return quantise.session(graph, "static", real, "features")

@@ -79,6 +79,7 @@ def attribute_bytes(name: str, value: Attribute) -> bytes:
 
 def node_bytes(node: Node) -> bytes:
     parts = [block(1, name) for name in node.inputs] + [block(2, name) for name in node.outputs] + [block(4, node.op)]
+    parts.append(block(3, node.outputs[0]))  # a name: what quantises wants to say which node it leaves alone
     return b"".join(parts + [block(5, attribute_bytes(k, v)) for k, v in node.attributes.items()])
 
 
@@ -237,12 +238,15 @@ def read_onnx(path: Path) -> Graph:
 
 
 def open_session(model: bytes | Path, threads: int = 1) -> Any:
-    """An ONNX Runtime session on the CPU. Its ``run`` may be called from several threads."""
+    """An ONNX Runtime session, on a GPU where one works (``encoders.device``). Its ``run`` may be called from several
+    threads."""
     import onnxruntime
+
+    from matinee.encoders.device import on_device
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return on_device(lambda providers: onnxruntime.InferenceSession(source, options, providers=providers))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from matinee.encoders.bridge import Bridge, bridge_key, top_labels
@@ -81,11 +82,12 @@ class Senses:
         return Perceived(vectors, labels, sequences)
 
 
-def load_senses(names: Sequence[str], precision: str = "float") -> Senses:
+def load_senses(names: Sequence[str], precision: str = "float", pictures: Path | None = None) -> Senses:
     """The named encoders, and a label bridge for each that names what it perceives (``bridged``). Raises as
-    ``load_encoder``. About two seconds; checkpoints of the hub as long as they take."""
+    ``load_encoder``, which also says what ``precision`` and ``pictures`` are. About two seconds; checkpoints of the hub
+    as long as they take."""
     entries = {name: entry_of(name) for name in names}
-    encoders = {name: load_encoder(name, precision) for name in names}
+    encoders = {name: load_encoder(name, precision, pictures) for name in names}
     return Senses(entries, encoders, {name: load_bridge(name, text) for name, text in bridged(entries).items()})
 
 

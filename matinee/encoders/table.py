@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from matinee.errors import MatineeError
@@ -64,9 +65,10 @@ def entry_of(name: str) -> Entry:
 
 
 @lru_cache(maxsize=32)
-def load_encoder(name: str, precision: str = "float") -> Encoder:
+def load_encoder(name: str, precision: str = "float", pictures: Path | None = None) -> Encoder:
     """The encoder, ready; later calls return the same one. Raises as ``entry_of``; ``weights.missing``, ``hub.extra``.
-    ``precision`` "int8" quantises where that was checked to be as good and faster, see ``matinee.encoders.quantise``.
+    ``precision`` "int8" quantises where that was checked to be as good and faster (``matinee.encoders.quantise``), with
+    a folder of ``pictures`` to check on.
     """
     from matinee.encoders import weights
 
@@ -75,8 +77,11 @@ def load_encoder(name: str, precision: str = "float") -> Encoder:
         from matinee.encoders.hub.load import load_hub
         from matinee.encoders.hub.spec import parse
 
-        return load_hub(parse(name))
-    load = getattr(import_module(entry.module), entry.load)
+        return load_hub(parse(name), precision, pictures)
+    module = import_module(entry.module)
+    if precision == "int8" and hasattr(module, "load_quick"):
+        return cast("Encoder", module.load_quick(weights.require(entry.weights), pictures))
+    load = getattr(module, entry.load)
     return cast("Encoder", load(weights.require(entry.weights)) if entry.weights else load())
 
 

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from matinee.encoders.device import on_torch
 from matinee.encoders.hub import networks
 from matinee.encoders.hub.families import FAMILIES, MAY_LACK
 from matinee.encoders.hub.files import Checkpoint, read_json, refused
@@ -26,17 +27,33 @@ from matinee.types import Space
 LONGEST = 512
 
 
-def load_hub(hub: Hub) -> Encoder:
+def load_hub(hub: Hub, precision: str = "float", pictures: Path | None = None) -> Encoder:
     """The encoder, ready. Raises ``hub.extra``, ``hub.missing``, ``hub.unreachable``, ``hub.refused``, ``hub.reads``,
-    ``hub.pool``.
+    ``hub.pool``, ``hub.export``.
 
     The space's revision is the digest of weights and config, so two checkpoints are never compared; both sides of a
-    joint network have one space."""
+    joint network have one space. With ``precision`` "int8", and where PyTorch is missing, the network runs as ONNX if
+    it can be or was exported (``hub.export``); ``pictures``: a folder of real ones to check the quantised network on.
+    """
+    from matinee.encoders.hub import export
+
     known = identify(hub)
-    require_extra()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the library, to its own developers
-        return _built(hub, known)
+    longest = longest_of(hub, known.checkpoint.folder) if known.reads == "text" else 0
+    found = export.read(export.place(known, longest)) if export.exportable(known) else None
+    if found is None or precision == "float":
+        try:
+            require_extra()
+        except MatineeError:
+            if found is None:
+                raise
+            return export.encoder_of(known, found, tokens_of(known, longest), "float", None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the library, to its own developers
+            encoder = _built(hub, known)
+        if precision == "float" or not export.exportable(known):
+            return encoder
+        found = export.exported(hub, known, encoder, longest)
+    return export.encoder_of(known, found, tokens_of(known, longest), precision, pictures)
 
 
 def require_extra() -> None:
@@ -83,18 +100,8 @@ def wrapped(hub: Hub, known: Known, space: Space, network: networks.Network, con
     checkpoint = known.checkpoint
     family, folder = checkpoint.family, checkpoint.folder
     if known.reads == "text":
-        tokenizer = _tool("AutoTokenizer", folder)
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        tokenizer.padding_side = "right"
-        longest = min(longest_of(hub, folder), positions(config), tokenizer.model_max_length)
-        padding = "max_length" if family.pad else True
-
-        def tokens(texts: list[str]) -> Mapping[str, Any]:
-            made = tokenizer(texts, padding=padding, truncation=True, max_length=longest, return_tensors="np")
-            return dict(made)
-
-        return networks.HubText(space, network, tokens, *known.prompts)
+        longest = longest_of(hub, folder)
+        return networks.HubText(space, network, tokens_of(known, longest, positions(config)), *known.prompts)
     if known.reads == "frames":
         look = look_of(folder, checkpoint.config)
         if family.moving:
@@ -103,6 +110,27 @@ def wrapped(hub: Hub, known: Known, space: Space, network: networks.Network, con
     extractor = _tool("AutoFeatureExtractor", folder)
     seconds = networks.WINDOW.get(str(checkpoint.config["model_type"]), 20.0)
     return networks.HubSound(space, network, extractor, int(extractor.sampling_rate), seconds, 1600)
+
+
+def tokens_of(known: Known, longest: int, places: int = 0) -> Any:
+    """Texts to arrays of the network's inputs; None for what reads no texts. ``places``: tokens that the network has
+    places for; 0 reads that from the config."""
+    if known.reads != "text":
+        return None
+    checkpoint = known.checkpoint
+    tokenizer = _tool("AutoTokenizer", checkpoint.folder)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    places = places or positions(_Told(checkpoint.config))
+    most = min(longest, places, tokenizer.model_max_length)
+    padding = "max_length" if checkpoint.family.pad else True
+
+    def tokens(texts: list[str]) -> Mapping[str, Any]:
+        made = tokenizer(texts, padding=padding, truncation=True, max_length=most, return_tensors="np")
+        return dict(made)
+
+    return tokens
 
 
 def longest_of(hub: Hub, folder: Path) -> int:
@@ -156,8 +184,8 @@ def _opened(folder: Path, kind: str, digest: str, device: str) -> tuple[Any, str
         )
     if family.part:
         model = getattr(model, family.part)
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return model.eval().requires_grad_(False).to(place), place
+    model = model.eval().requires_grad_(False)
+    return on_torch(model.to, device)
 
 
 def _tool(cls: str, folder: Path) -> Any:
@@ -180,6 +208,14 @@ def width_of(model: Any, joint: bool) -> int:
             if owner is not None and hasattr(owner, name):
                 return int(getattr(owner, name))
     return int(config.hidden_sizes[-1])  # ConvNeXt
+
+
+class _Told:
+    """A config.json read by attribute, as the library's own configs are."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        for key, value in told.items():
+            setattr(self, key, _Told(value) if isinstance(value, dict) else value)
 
 
 def positions(config: Any) -> int:
