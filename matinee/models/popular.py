@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from matinee.models.common import pick, top
-from matinee.types import Candidates, Floats, Interactions, Ints, Query
+from matinee.types import Candidates, Doubles, Floats, Interactions, Ints, Query
 
 DAY = 86400.0
 
@@ -31,11 +31,13 @@ class Popular:
         at, items = data.at[keep], data.items[keep]
         bins = np.floor(at / width).astype(np.int64)
         pairs, counts = np.unique(np.stack([bins, items], 1), axis=0, return_counts=True)
-        last = float(at.max()) if len(at) else 0.0
+        groups = data.groups if len(data.groups) else np.zeros(data.n_items, np.int64)
+        lasts = np.zeros(int(groups.max(initial=0)) + 1)
+        np.maximum.at(lasts, groups[items], at)
         whole = np.bincount(items, minlength=data.n_items).astype(np.int64)
         model = PopularModel(
-            self.name, pairs[:, 0], pairs[:, 1], counts.astype(np.int64), whole, width, last, self.days or 0.0,
-            self.half_life or 0.0, np.empty(0, np.float32),
+            self.name, pairs[:, 0], pairs[:, 1], counts.astype(np.int64), whole, width, lasts[groups],
+            self.days or 0.0, self.half_life or 0.0, np.empty(0, np.float32),
         )  # fmt: skip
         return model.settled()
 
@@ -43,10 +45,12 @@ class Popular:
 @dataclass(frozen=True, slots=True)
 class PopularModel:
     """``bins``, ``items``, ``counts`` (k,): events per time bin and item, by bin. ``whole`` (n_items,): all events.
-    ``width``: seconds of a bin; ``last``: when the log ended; ``days``, ``half_life``: 0 where there is none.
+    ``width``: seconds of a bin; ``lasts`` (n_items,): when the log of the item's collection ended; ``days``,
+    ``half_life``: 0 where there is none.
 
     The score is log(1 + events in the window). An item nobody had watched by ``now`` scores NaN: unknown, not unloved.
-    The window ends at ``now``, or where the log ended if that is earlier, so an old log still has a last week.
+    The window ends at ``now``, or where the log of the collection ended if that is earlier: an old log still has a last
+    week, also beside a collection that is watched today.
     """
 
     name: str
@@ -55,7 +59,7 @@ class PopularModel:
     counts: Ints
     whole: Ints
     width: float
-    last: float
+    lasts: Doubles
     days: float
     half_life: float
     latest: Floats
@@ -63,6 +67,11 @@ class PopularModel:
     def settled(self) -> PopularModel:
         """The same with the answer for the present worked out beforehand."""
         return replace(self, latest=self._at(self.last, len(self.bins)))
+
+    @property
+    def last(self) -> float:
+        """When the whole log ended."""
+        return float(self.lasts.max(initial=0.0))
 
     def _everything(self, query: Query) -> Floats:
         if query.now > self.last:
@@ -73,18 +82,16 @@ class PopularModel:
 
     def _at(self, end: float, stop: int) -> Floats:
         n = len(self.whole)
-        seen = self.whole > 0
-        if stop < len(self.bins):
-            seen = np.bincount(self.items[:stop], minlength=n) > 0
-        start = 0
+        bins, items = self.bins[:stop], self.items[:stop]
+        seen = self.whole > 0 if stop == len(self.bins) else np.bincount(items, minlength=n) > 0
+        weights = self.counts[:stop].astype(np.float64)
+        ends = np.minimum(end, self.lasts)[items]
         if self.days:
-            start = int(np.searchsorted(self.bins, np.floor((end - self.days * DAY) / self.width), side="right"))
-        part = slice(start, stop)
-        weights = self.counts[part].astype(np.float64)
+            weights[bins <= np.floor((ends - self.days * DAY) / self.width)] = 0
         if self.half_life:
-            age = np.maximum(end - (self.bins[part] + 0.5) * self.width, 0) / DAY
-            weights = weights * 0.5 ** (age / self.half_life)
-        found = np.bincount(self.items[part], weights=weights, minlength=n)
+            age = np.maximum(ends - (bins + 0.5) * self.width, 0) / DAY
+            weights *= 0.5 ** (age / self.half_life)
+        found = np.bincount(items, weights=weights, minlength=n)
         return np.where(seen, np.log1p(found), np.nan).astype(np.float32)
 
     def retrieve(self, query: Query, n: int) -> Candidates:
@@ -101,15 +108,15 @@ class PopularModel:
 
     def arrays(self) -> Mapping[str, Any]:
         return {
-            "bins": self.bins, "items": self.items, "counts": self.counts, "whole": self.whole,
-            "clock": np.array([self.width, self.last, self.days, self.half_life]),
+            "bins": self.bins, "items": self.items, "counts": self.counts, "whole": self.whole, "lasts": self.lasts,
+            "clock": np.array([self.width, self.days, self.half_life]),
         }  # fmt: skip
 
     @staticmethod
     def from_arrays(name: str, arrays: Mapping[str, Any]) -> PopularModel:
         a = arrays
-        width, last, days, half_life = (float(x) for x in a["clock"])
+        width, days, half_life = (float(x) for x in a["clock"])
         none = np.empty(0, np.float32)
         return PopularModel(
-            name, a["bins"], a["items"], a["counts"], a["whole"], width, last, days, half_life, none
+            name, a["bins"], a["items"], a["counts"], a["whole"], width, a["lasts"], days, half_life, none
         ).settled()

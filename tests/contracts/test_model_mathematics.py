@@ -212,7 +212,9 @@ def test_ratings_with_biases_predict_held_out_stars() -> None:
 def test_marec_is_the_two_sided_ridge_regression() -> None:
     """Against the plain formula over kernels written out; what is foretold of watches is off, and the scale is free."""
     data = checkerboard()
-    recipe = load_recipe("marec", {"draw": 0.0, "shade": 0.5, "weights": (("space.text", 2.0), ("space.sound", 0.0), ("together", 3.0))})
+    recipe = load_recipe(
+        "marec", {"draw": 0.0, "shade": 0.5, "weights": (("space.text", 2.0), ("space.sound", 0.0), ("together", 3.0))}
+    )
     model = recipe.fit(data, seed=0)
     x = faded(data, 0.0)
     warm = np.flatnonzero((x > 0).any(0))
@@ -237,7 +239,8 @@ def test_few_landmarks_come_near_to_all() -> None:
     near, exact = (load_recipe("marec", {"landmarks": n}).fit(data, seed=0) for n in (10, 2048))
     assert near.content.shape[1] == 10 < exact.content.shape[1]
     a, b = (m.score(query([1, 5, 9, 13]), every([ITEMS - 1, ITEMS - 2])) for m in (near, exact))
-    assert a[0] > a[1] and b[0] > b[1]
+    assert a[0] > a[1]
+    assert b[0] > b[1]
 
 
 def test_fame_is_foretold_from_content() -> None:
@@ -368,6 +371,23 @@ def test_a_past_now_counts_the_whole_hours_before_it(moment) -> None:
             assert np.isnan(score[item])
         else:
             assert score[item] == pytest.approx(np.log1p((window & (data.items == item)).sum()))
+
+
+@pytest.mark.parametrize("name", ["popular_recent", "popular_fading"])
+def test_an_old_collection_keeps_its_last_days_beside_one_watched_today(name) -> None:
+    """Items 0 and 1 are of a collection whose log ended years ago: 1 was watched often, but not in its last week. One
+    watch of item 2, of another collection, today must not make all of the old past look alike."""
+    rows = [(u, 1, START + u, 1.0) for u in range(12)] + [(u, 0, START + 300 * DAY + u, 1.0) for u in range(8)]
+    data = log([*rows, (20, 2, START + 9000 * DAY, 1.0)], 21, 3)
+    apart = replace(data, groups=np.array([0, 0, 1]))
+    score = load_recipe(name).fit(apart, seed=0).score(query([], now=START + 9001 * DAY), every([0, 1, 2]))
+    assert score[0] > score[1]
+    assert score[0] > score[2] > 0
+    one = load_recipe(name).fit(data, seed=0).score(query([], now=START + 9001 * DAY), every([0, 1, 2]))
+    assert one[0] < one[2]  # of one collection the clock is one
+    before = load_recipe(name).fit(apart, seed=0).score(query([], now=START + 301 * DAY), every([0, 1, 2]))
+    np.testing.assert_allclose(before[:2], score[:2], rtol=0.05)
+    assert np.isnan(before[2])
 
 
 def test_popular_fades_by_half() -> None:
