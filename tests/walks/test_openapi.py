@@ -64,6 +64,7 @@ def test_the_schema_is_true(schemathesis: Path, tmp_path: Path, bug: str) -> Non
         done = subprocess.run(
             [str(schemathesis), "run", f"{url}/schema/openapi.json", "--url", url, "--max-examples", "30",
              "--phases", "examples,coverage,fuzzing", "--exclude-path", "/api/v1/events/stream", "--seed", "1",
+             "--exclude-path", "/api/v1/search/picture", "--exclude-path", "/api/v1/search/sound",  # need weights
              "--exclude-checks", LEFT_OUT, "--no-color"],
             capture_output=True, text=True, timeout=900, check=False, cwd=tmp_path,
         )  # fmt: skip
