@@ -20,6 +20,7 @@ from matinee.errors import Language, MatineeError
 from matinee.release import load_release
 from matinee.serve import survey, words
 from matinee.serve.answers import Answers
+from matinee.serve.compare import Comparison
 from matinee.serve.service import Ask, Service
 from matinee.serve.trace import Trace, trace
 from matinee.settings import Settings
@@ -91,14 +92,16 @@ class EventsForm(msgspec.Struct, kw_only=True):
 
 
 class ReleaseForm(msgspec.Struct, kw_only=True):
-    """``weights``: each expert's share of the blend; ``made``: what made it, with what was measured when it was made;
-    ``files``: whether its folder is still there; ``used``: when it was put in force, Unix seconds."""
+    """``weights``: each expert's share of the blend; ``made``: what made it; ``gate``: what was measured beside the one
+    in force before it (``matinee.models.gate``); ``files``: whether its folder is there; ``used``: when it was put
+    in force, Unix seconds."""
 
     digest: str
     in_force: bool
     weights: dict[str, float]
     made: dict[str, Any]
     files: bool
+    gate: dict[str, Any] = {}
     used: tuple[float, ...] = ()
 
 
@@ -225,12 +228,18 @@ def listed_releases(service: Service) -> ReleasesForm:
             digest=digest, in_force=current is not None and current[0] == digest,
             weights={str(k): float(v) for k, v in manifest.get("weights", {}).items()},
             made=dict(manifest.get("made", {})), files=(service.library.releases / digest / "manifest.json").is_file(),
-            used=tuple(used.get(digest, ())),
+            gate=dict(manifest.get("gate", {})), used=tuple(used.get(digest, ())),
         )
         for digest, manifest in service.store.releases()
     )  # fmt: skip
     order = sorted(listed, key=lambda one: (one.in_force, max(one.used, default=0.0)), reverse=True)
     return ReleasesForm(in_force=current[0] if current else "", releases=tuple(order))
+
+
+@get("/console/releases/compare", sync_to_thread=True)
+def compare_releases(request: AnyRequest) -> Comparison:
+    """The latest releases measured on the same cases, in the background; ``ready`` false: ask again in a second."""
+    return surveyor(request).comparison()
 
 
 @post("/console/releases/use", status_code=200)
@@ -293,5 +302,6 @@ def request_trace(
 
 
 HANDLERS: tuple[Any, ...] = (
-    settings, refused, ingest, events, releases, use_release, catalogue, coverage, atlas, request_trace,
+    settings, refused, ingest, events, releases, compare_releases, use_release, catalogue, coverage, atlas,
+    request_trace,
 )  # fmt: skip

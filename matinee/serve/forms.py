@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from matinee.serve.inside import Chapter, SeenText, Shot, Topic, Transcript
 from matinee.types import Event
 
 
@@ -273,44 +274,6 @@ class EventIn(msgspec.Struct, kw_only=True, omit_defaults=True):
     text: str | None = None
     session: str | None = None
     slate: str | None = None
-
-
-class Shot(msgspec.Struct, kw_only=True):
-    """``start`` and ``end`` in seconds; ``frame`` is the URL path of its picture, null where there is none."""
-
-    start: float
-    end: float
-    frame: str | None
-
-
-class Transcript(msgspec.Struct, kw_only=True, rename={"by": "from"}):
-    """``from``: whisper-base, subtitle or lyrics; ``segments``: (start, end, text), seconds."""
-
-    language: str
-    by: str
-    segments: tuple[tuple[float, float, str], ...]
-
-
-class SeenText(msgspec.Struct, kw_only=True):
-    """Words that stand in the picture ``at`` so many seconds."""
-
-    text: str
-    confidence: float
-    at: float
-
-
-class Topic(msgspec.Struct, kw_only=True):
-    """A tag that the encoders gave, in the language of the answer; ``by``: the space it was seen in."""
-
-    name: str
-    confidence: float
-    by: str
-
-
-class Chapter(msgspec.Struct, kw_only=True):
-    start: float
-    end: float
-    title: str
 
 
 class Whole(Brief, kw_only=True):

@@ -15,6 +15,7 @@ from matinee.errors import Language, MatineeError
 from matinee.pipeline.catalogue import Catalogue, Shelf
 from matinee.serve import atlas
 from matinee.serve.answers import Answers
+from matinee.serve.compare import Comparison, compared
 from matinee.serve.service import Ask, Service
 from matinee.types import EVENT_KINDS, Doubles, Ints, Item
 
@@ -134,6 +135,22 @@ class Surveyor:
             return MapForm(space=chosen, spaces=names, ready=False)
         rows, places = kept[1]
         return told(catalogue, Answers(catalogue, lang), names, shelf, (rows, places))
+
+    def comparison(self) -> Comparison:
+        """The releases measured: begun when it is first asked for, and anew when there is another release or the log
+        has grown by half."""
+        library, store = self.service.library, self.service.store
+        events = store.counts().events
+        mark = (
+            tuple(digest for digest, _ in store.releases()),
+            len(store.releases_used()),
+            int(np.log(events + 1) / np.log(1.5)),
+        )
+        kept = self._kept.get("releases")
+        if kept is None or kept[0] != mark:
+            self._begin("releases", mark, lambda: compared(library, store))
+        found: Comparison = Comparison(ready=False) if kept is None else kept[1]
+        return found
 
     def _once(self, name: str, mark: object, make: Callable[[], T]) -> T:
         kept = self._kept.get(name)

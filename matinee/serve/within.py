@@ -14,7 +14,7 @@ from litestar.datastructures import State as AppState
 from litestar.params import FromPath
 
 from matinee.errors import Language, MatineeError
-from matinee.serve import forms, static, words
+from matinee.serve import forms, inside, static, words
 from matinee.serve.answers import API, Answers
 from matinee.serve.service import Service
 
@@ -39,36 +39,36 @@ def whole(service: Service, id: str, lang: Language) -> forms.Whole:
         },
         shots=shots_of(facts, id),
         transcript=transcript_of(facts),
-        seen_text=tuple(forms.SeenText(text=t, confidence=c, at=at) for t, c, at in _rows(facts, "seen_text", _seen)),
+        seen_text=tuple(inside.SeenText(text=t, confidence=c, at=at) for t, c, at in _rows(facts, "seen_text", _seen)),
         topics=topics_of(facts, lang),
-        chapters=tuple(forms.Chapter(start=a, end=b, title=t) for a, b, t in _rows(facts, "chapters", _span)),
+        chapters=tuple(inside.Chapter(start=a, end=b, title=t) for a, b, t in _rows(facts, "chapters", _span)),
     )
 
 
-def shots_of(facts: Mapping[str, Any], id: str) -> tuple[forms.Shot, ...]:
+def shots_of(facts: Mapping[str, Any], id: str) -> tuple[inside.Shot, ...]:
     """In order; ``frame`` is the address of the shot's picture."""
     base = f"{API}/items/{quote(id, safe='')}/frames"
     return tuple(
-        forms.Shot(start=start, end=end, frame=f"{base}/{i}" if frame else None)
+        inside.Shot(start=start, end=end, frame=f"{base}/{i}" if frame else None)
         for i, (start, end, frame) in enumerate(_rows(facts, "shots", _shot)[:MOST_SHOTS])
     )
 
 
-def transcript_of(facts: Mapping[str, Any]) -> forms.Transcript | None:
+def transcript_of(facts: Mapping[str, Any]) -> inside.Transcript | None:
     told = facts.get("transcript")
     if not isinstance(told, dict):
         return None
     segments = _rows(told, "segments", _span)[:MOST_SEGMENTS]
     return (
-        forms.Transcript(language=str(told.get("language") or ""), by=str(told.get("from") or ""), segments=segments)
+        inside.Transcript(language=str(told.get("language") or ""), by=str(told.get("from") or ""), segments=segments)
         if segments
         else None
     )
 
 
-def topics_of(facts: Mapping[str, Any], lang: Language) -> tuple[forms.Topic, ...]:
+def topics_of(facts: Mapping[str, Any], lang: Language) -> tuple[inside.Topic, ...]:
     found = _rows(facts, "topics", _topic)
-    return tuple(forms.Topic(name=words.pick((en, zh), lang) or en, confidence=c, by=by) for en, zh, c, by in found)
+    return tuple(inside.Topic(name=words.pick((en, zh), lang) or en, confidence=c, by=by) for en, zh, c, by in found)
 
 
 def _rows(facts: Mapping[str, Any], key: str, read: Any) -> tuple[Any, ...]:
@@ -107,7 +107,7 @@ def _time(value: Any) -> float:
     return told
 
 
-def webvtt(transcript: forms.Transcript) -> str:
+def webvtt(transcript: inside.Transcript) -> str:
     """A transcript as WebVTT (W3C, section 4): marks are escaped, so what was said is never markup."""
     cues = (
         f"{stamp(start)} --> {stamp(max(end, start + 0.001))}\n{text.translate(SIGNS).strip()}\n"

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from matinee.protocols import FileRecord
+from matinee.serve.compare import later_than
 from matinee.serve.keys import digest
 from matinee.serve.survey import curve, gini
 from matinee.settings import Library
 from matinee.store import open_store
 from matinee.train import train
-from matinee.types import Event, Item, Space
+from matinee.types import Event, Interactions, Item, Space
 from tests.walks.chromium import until
 from tests.walks.serving import Server, serving
 
@@ -42,7 +43,7 @@ def library_at(folder: Path) -> Library:
         [
             Event(id=f"{u}-{k}", user=f"u{u}", item=f"i{(u % 3) + 3 * ((u + k) % 20)}", kind="finish", at=now - 999 + k)
             for u in range(20)
-            for k in range(6)
+            for k in range(16)
         ]
     )
     store.put_file(FileRecord("/films/bad.mkv", 7, 1, "0" * 64, None, "refused", "media.empty"))
@@ -120,6 +121,25 @@ def test_a_release_is_put_back(server: Server) -> None:
     until(lambda: server.get("health")["release"] == now["digest"])
 
 
+def test_releases_are_measured_on_the_same_cases(server: Server) -> None:
+    told = until(lambda: (m := server.get("console/releases/compare")) and m["ready"] and m)
+    assert len(told["releases"]) == 2
+    assert told["cases"] == 200 or told["cases"] >= 10
+    assert told["unseen"] is False  # both were trained with nearly all there is
+    for one in told["releases"]:
+        assert 0 < one["ndcg"] <= one["hit"] <= 1
+        assert 0 < one["coverage"] <= 1
+        assert one["novelty"] > 0
+
+
+def test_what_came_after_training_is_what_counts() -> None:
+    many = np.arange(100)
+    data = Interactions(many % 10, many, many.astype(float), np.ones(100, np.float32), 10, 100)
+    assert later_than(data, [{"made": {"events": 60}}, {"made": {"events": 40}}]) == 0.4
+    assert later_than(data, [{"made": {"events": 90}}]) == 0  # ten are too few
+    assert later_than(data, [{"made": {}}]) == 0
+
+
 def test_a_damaged_release_is_not_put_in_force(server: Server) -> None:
     now, before = server.get("console/releases")["releases"]
     folder = Path(server.process.args[3]) / "releases" / before["digest"]  # type: ignore[index,arg-type]
@@ -140,7 +160,7 @@ def test_a_request_taken_apart_is_the_request(server: Server) -> None:
     assert sum(s["alone"] for s in told["sources"]) == told["candidates"]
     assert told["candidates"] - sum(f["dropped"] for f in told["filters"]) == told["left"]
     seen = next(f for f in told["filters"] if f["name"] == "seen")
-    assert seen["dropped"] == 7
+    assert seen["dropped"] == 17
     assert seen["examples"][0]["title"].startswith("Number")
     assert abs(sum(e["weight"] for e in told["experts"]) - 1) < 0.01
     assert all(len(i["experts"]) == len(told["experts"]) for i in told["items"])
