@@ -98,6 +98,7 @@ def test_a_release_is_put_in_force_and_back(browser: Browser, library: Library, 
     page.wait("document.querySelectorAll('[data-release]').length >= 2")
     assert page.ask(f"document.querySelector('[data-release=\"{after}\"] .mark').textContent") == "in force"
     assert page.ask(f"document.querySelectorAll('[data-release=\"{before[0]}\"] .bars li').length") >= 4
+    page.wait("document.querySelectorAll('[data-measure=ndcg] li').length >= 2")
     for digest in (before[0], after):
         page.click(f'[data-release="{digest}"] button', "Put in force")
         page.click("dialog button", "Keep")  # not by a slip
