@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from matinee.encoders.prints import print_of
 from matinee.encoders.senses import load_senses
 from matinee.ingest import ingest
 from matinee.media.answers import Job, Walls
@@ -59,10 +60,16 @@ def main() -> None:
     files = [f.path for f in find([folder])[0]]
     senses = load_senses(["text", "frames", "sound"])
     preload()
-    job = Job(walls=Walls())
+    job = Job(walls=Walls(), shots=True)
 
     def decode():
         return [reading(run(job, open_file(path)), "", 0) for path in files]
+
+    def decode_plain():
+        return [run(Job(walls=Walls()), open_file(path)) for path in files]
+
+    def fingerprints(readings):
+        return [print_of(r.clip, r.marks, r.mark_at, r.windows, r.duration) for r in readings]
 
     def model(clips):
         return [senses.perceive(clips[i : i + 6]) for i in range(0, len(clips), 6)]
@@ -74,11 +81,19 @@ def main() -> None:
         seconds = sum(r.duration or 0 for r in decoding[2])
         models = timed(lambda clips=clips: model(clips))
         whole = timed(lambda: end_to_end(folder))
-        rows.append((decoding, models, whole, seconds))
+        rows.append(
+            (decoding, models, whole, seconds, timed(decode_plain), timed(lambda d=decoding: fingerprints(d[2])))
+        )
     seconds = rows[0][3]
     decode_cpu, model_cpu, whole_cpu = (statistics.median(r[k][1] for r in rows) for k in range(3))
     wall = statistics.median(r[2][0] for r in rows)
+    plain_cpu, print_cpu = (statistics.median(r[k][1] for r in rows) for k in (4, 5))
     print(f"{len(files)} files, {seconds:.0f} s of media")
+    print(
+        f"by stage: frames, sound, cover {plain_cpu:.2f} s, shots and their pictures {decode_cpu - plain_cpu:.2f} s, "
+        f"networks {model_cpu:.2f} s, fingerprints {print_cpu:.2f} s, "
+        f"all else {whole_cpu - decode_cpu - model_cpu - print_cpu:.2f} s"
+    )
     print(
         f"processor: decode {decode_cpu:.2f} s, networks {model_cpu:.2f} s, ingest {whole_cpu:.2f} s "
         f"= {whole_cpu / (decode_cpu + model_cpu):.2f} x the floor"

@@ -1,8 +1,8 @@
 """Classic descriptors that need a look at the collection first: TF-IDF of its words, and a bag of its visual words.
 
 Nothing is fetched; what was counted is a few arrays. Frames: SIFT's descriptor (Lowe 2004, section 6: 4 x 4 cells of 8
-directions, cut at 0.2) on a dense grid at two scales instead of at keypoints, which would need a detector of their own;
-its root (Arandjelovic and Zisserman, CVPR 2012); k-means words (Csurka et al. 2004).
+directions, cut at 0.2), on a dense grid at two scales or at keypoints (``classic_sift``); its root (Arandjelovic and
+Zisserman, CVPR 2012); k-means words (Csurka et al. 2004).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from matinee.encoders.classic import words
+from matinee.encoders.classic_sift import keypoints
 from matinee.types import Clip, Doubles, Floats, Pixels, Space
 
 PATCH, STEP, CELL, ANGLES = 16, 8, 4, 8
@@ -69,10 +70,12 @@ def place(word: str, dim: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class VisualWords:
-    """Reads ``Clip.frames``: the root of how often each word of the codebook (k, 128) occurs, over all frames."""
+    """Reads ``Clip.frames``: the root of how often each word of the codebook (k, 128) occurs, over all frames;
+    ``sparse``: looked for at keypoints, else on a grid."""
 
     space: Space
     codebook: Floats
+    sparse: bool = False
 
     def encode(self, clips: Sequence[Clip]) -> Floats:
         """(n, k) float32 unit rows; NaN without frames, or where all is flat."""
@@ -81,34 +84,49 @@ class VisualWords:
         for i, clip in enumerate(clips):
             count = np.zeros(self.space.dim)
             for frame in clip.frames if clip.frames is not None else ():
-                nearest = (descriptors(frame) @ self.codebook.T - half).argmax(axis=1)
+                nearest = (described(frame, sparse=self.sparse) @ self.codebook.T - half).argmax(axis=1)
                 count += np.bincount(nearest, minlength=self.space.dim)
             if total := count.sum():
                 out[i] = np.sqrt(count / total)
         return out
 
     def arrays(self) -> dict[str, Any]:
-        return {"codebook": self.codebook}
+        return {"codebook": self.codebook, "sparse": np.array(self.sparse)}
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, Any]) -> VisualWords:
         codebook = np.asarray(arrays["codebook"], np.float32)
-        return VisualWords(Space("frames.words", digest(codebook), len(codebook)), codebook)
+        sparse = bool(arrays.get("sparse", False))
+        return VisualWords(
+            Space("frames.sift" if sparse else "frames.words", digest(codebook), len(codebook)), codebook, sparse
+        )
 
 
-def fit_visual_words(clips: Sequence[Clip], k: int = 256, most: int = 20_000, seed: int = 0) -> VisualWords:
+def fit_visual_words(
+    clips: Sequence[Clip], k: int = 256, most: int = 20_000, seed: int = 0, *, sparse: bool = False
+) -> VisualWords:
     """A codebook of at most k words by k-means over at most ``most`` patches, drawn by ``seed``. Some seconds. Raises
     ValueError where no picture has an edge."""
     from scipy.cluster.vq import kmeans2
 
-    found = [descriptors(f) for clip in clips if clip.frames is not None for f in clip.frames]
+    found = [described(f, sparse=sparse) for clip in clips if clip.frames is not None for f in clip.frames]
     joined = np.concatenate([*found, np.empty((0, CELL * CELL * ANGLES), np.float32)])
     if not len(joined):
         raise ValueError("no picture has an edge to make words of")
     rng = np.random.default_rng(seed)
     joined = joined[np.sort(rng.permutation(len(joined))[:most])]
     codebook, own = kmeans2(joined, min(k, len(joined)), iter=12, minit="points", rng=rng)
-    return VisualWords.from_arrays({"codebook": codebook[np.bincount(own, minlength=len(codebook)) > 0]})
+    return VisualWords.from_arrays(
+        {"codebook": codebook[np.bincount(own, minlength=len(codebook)) > 0], "sparse": np.array(sparse)}
+    )
+
+
+def described(frame: Pixels, *, sparse: bool) -> Floats:
+    """(n, 128) float32 rows whose squares sum to one: the roots of SIFT's descriptors at keypoints or on a grid."""
+    if not sparse:
+        return descriptors(frame)
+    found = keypoints(frame).descriptors
+    return np.asarray(np.sqrt(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-9)), np.float32)
 
 
 def descriptors(frame: Pixels) -> Floats:

@@ -31,7 +31,16 @@ def texture(kind, seed):
 
 KINDS = ("across", "upright", "slanted", "checks")
 PICTURES = [Clip(frames=texture(kind, seed)[None]) for kind in KINDS for seed in range(4)]
-MADE = {"text": ([Clip(text=t) for t in TEXTS], fit_tfidf), "frames": (PICTURES, lambda c: fit_visual_words(c, 32))}
+ROUGH = [  # stripes have edges and no keypoints
+    Clip(
+        frames=np.repeat(np.random.default_rng(n).integers(0, 255, (1, 12, 16, 1), np.uint8), 3, axis=3)
+        .repeat(8, 1)
+        .repeat(8, 2)
+    )
+    for n in range(8)
+]
+MADE = {"text": ([Clip(text=t) for t in TEXTS], fit_tfidf), "frames": (PICTURES, lambda c: fit_visual_words(c, 32)),
+        "keypoints": (ROUGH, lambda c: fit_visual_words(c, 32, sparse=True))}  # fmt: skip
 
 
 @pytest.mark.parametrize("reads", list(MADE))
