@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from matinee.ingest.report import Progress, Report, silent
+from matinee.store.place import sweep_parts
 
 NAME = "ingest.json"
 EVERY = 1.0  # seconds between two writings
@@ -74,6 +75,8 @@ class Live:
             with suppress(OSError):
                 part.write_bytes(msgspec.json.encode(state))
                 part.replace(self.folder / NAME)
+                if finished:
+                    sweep_parts(self.folder)
 
     def state(self, finished: bool) -> dict[str, Any]:
         current = next(iter(self.inside.items()), ("", 0.0))

@@ -25,6 +25,7 @@ from matinee.models import tensors
 from matinee.protocols import Store
 from matinee.settings import Library
 from matinee.store.named import MANIFEST, read, release_files
+from matinee.store.place import sweep_parts
 from matinee.store.snapshot import sweep
 from matinee.types import Ints
 
@@ -51,6 +52,7 @@ def erase(library: Library, store: Store, user: str, backups: Sequence[Path] = (
     """
     names = store.names_of(user)
     found = store.erase_user(user)
+    sweep_parts(library.path)
     for name in names or (user,):
         strike(library.path / LIVE, name)
     return Erased(found, finish(library, store), tuple(str(p) for p in holding(library, store, backups)))

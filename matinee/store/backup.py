@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import sqlite3
 import time
@@ -27,7 +26,7 @@ from matinee.store.connection import connect
 from matinee.store.erase import erase_rows, erased_since, scrub
 from matinee.store.migrations import STEPS, check_version, migrate
 from matinee.store.named import inside, pictures, release_files
-from matinee.store.place import running
+from matinee.store.place import sweep_parts
 from matinee.store.sqlite import SQLiteStore
 from matinee.store.trouble import told
 
@@ -90,7 +89,7 @@ def backup(folder: Path, target: Path, url: str = "") -> Backup:
             f"{target} 已存在。请为每次备份指定新的文件夹。",
         )
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    _sweep(target.parent)
+    sweep_parts(target.parent)
     try:
         part.mkdir(parents=True)
         manifest = _fill(folder, part, url)
@@ -206,7 +205,7 @@ def restore(source: Path, folder: Path, url: str = "") -> Backup:
     found = read(source)
     folder.mkdir(parents=True, exist_ok=True)
     for place in {folder, *((folder / name).parent for name in found.manifest.files)}:
-        _sweep(place)
+        sweep_parts(place)
     for name in found.manifest.files:
         if name != DATABASE:
             _place(source / name, folder / name)
@@ -264,14 +263,6 @@ def _place(source: Path, target: Path) -> None:
     _sync(part)
     part.replace(target)
     _sync(target.parent)
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what a killed backup or restore left there."""
-    for left in folder.glob(".*.part"):
-        owner = re.search(r"\.(\d+)\.part$", left.name)
-        if owner and not running(int(owner[1])):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes) -> None:

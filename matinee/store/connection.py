@@ -58,6 +58,12 @@ class Database:
                         self._writer.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """The right to write, without a transaction yet; whether this thread is inside its own ``together``."""
+        with self._lock:
+            yield self._joined
+
     def _part(self) -> Iterator[sqlite3.Connection]:
         """One write of several in a transaction: undone alone if it raises."""
         self._whole()

@@ -83,28 +83,41 @@ def sift(
     return Sifted(new, duplicates, tuple(refused))
 
 
-def append(database: Database, events: Sequence[Event], strangers: Strangers) -> Appended:
-    """One transaction, one sync. About 5 us an event in large batches.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A batch with each event's ``fault_of``; ``sound`` are those without one."""
+
+    events: Sequence[Event]
+    faults: list[str | None]
+    sound: list[Event]
+
+    def nothing(self) -> Appended:
+        """The answer to a batch that holds nothing to append."""
+        return Appended(0, 0, sift(self.events, self.faults, set(), (), None).refused)
+
+
+def judged(events: Sequence[Event]) -> Judged:
+    faults = [fault_of(event) for event in events]
+    return Judged(events, faults, [event for event, fault in zip(events, faults, strict=True) if not fault])
+
+
+def write(c: Connection, given: Judged, strangers: Strangers) -> Appended:
+    """Within the caller's transaction. About 5 us an event in large batches.
 
     An event kept for an item that is not there yet makes the item's row, as of a deleted one: whoever reads passes it
     over until the item is put."""
-    faults = [fault_of(event) for event in events]
-    sound = [event for event, fault in zip(events, faults, strict=True) if not fault]
-    if not sound:
-        return Appended(0, 0, sift(events, faults, set(), (), None).refused)
-    with database.write() as c:
-        known = _known_events(c, [event.id for event in sound])
-        named = [event.item for event in sound if event.item is not None]
-        keep = strangers.items == "keep"
-        items = rows_of(c, named, alive=not keep)
-        there = user_rows(c, [event.user for event in sound]) if strangers.users == "refuse" else None
-        batch = sift(events, faults, known, None if keep else items, there)
-        if batch.new:
-            if keep:
-                items |= place_for(c, [e.item for e in batch.new if e.item is not None and e.item not in items])
-            users, created = make_users(c, [event.user for event in batch.new])
-            c.executemany(INSERT, [_values(e, users[e.user], items) for e in batch.new])
-            c.execute("UPDATE state SET events = events + ?, users = users + ?", (len(batch.new), created))
+    known = _known_events(c, [event.id for event in given.sound])
+    named = [event.item for event in given.sound if event.item is not None]
+    keep = strangers.items == "keep"
+    items = rows_of(c, named, alive=not keep)
+    there = user_rows(c, [event.user for event in given.sound]) if strangers.users == "refuse" else None
+    batch = sift(given.events, given.faults, known, None if keep else items, there)
+    if batch.new:
+        if keep:
+            items |= place_for(c, [e.item for e in batch.new if e.item is not None and e.item not in items])
+        users, created = make_users(c, [event.user for event in batch.new])
+        c.executemany(INSERT, [_values(e, users[e.user], items) for e in batch.new])
+        c.execute("UPDATE state SET events = events + ?, users = users + ?", (len(batch.new), created))
     return Appended(len(batch.new), batch.duplicates, batch.refused)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +62,14 @@ def running(process: int) -> bool:
     except PermissionError:
         return True
     return process != os.getpid()
+
+
+def sweep_parts(folder: Path) -> None:
+    """Removes what killed processes left half written there (``.name.PROCESS.part``)."""
+    for left in folder.glob(".*.part"):
+        owner = re.search(r"\.(\d+)\.part$", left.name)
+        if owner and not running(int(owner[1])):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from matinee.protocols import WELCOME, Appended, Counts, FileRecord, Log, Strang
 from matinee.store import events, items, people, releases, vectors
 from matinee.store.connection import Database, Mode, check_sqlite, connect, create_file
 from matinee.store.erase import erase_user, resume
+from matinee.store.group import Group
 from matinee.store.migrations import STEPS, check_version, migrate
 from matinee.store.place import require_local
 from matinee.store.trouble import saying, told
@@ -23,11 +24,12 @@ class SQLiteStore:
     """Opens the file, making or migrating it first. Raises ``store.unopenable``, ``.readonly``, ``.corrupt``,
     ``.newer``, ``.foreign``, ``.busy`` or ``.full``."""
 
-    __slots__ = ("database", "path")
+    __slots__ = ("database", "group", "path")
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = Path(path)
         self.database = open_for_reading(self.path) if read_only else open_database(self.path)
+        self.group = Group(self.database)
 
     def together(self) -> AbstractContextManager[None]:
         return self.database.together()
@@ -51,7 +53,7 @@ class SQLiteStore:
         return items.item_rows(self.database, ids)
 
     def append(self, events_: Sequence[Event], strangers: Strangers = WELCOME) -> Appended:
-        return events.append(self.database, events_, strangers)
+        return self.group.append(events_, strangers)
 
     def events_of(
         self, user: str, n: int, before: float | None = None, kind: EventKind | None = None

@@ -9,11 +9,13 @@ goes on with the next until it is killed.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -70,6 +72,24 @@ def batch(folder: Path, n: int, safe: bool, say: Say) -> None:
                 store.delete_item(f"j{n}")
             say(n)
             n += 1
+
+
+def threads(folder: Path, n: int, safe: bool, say: Say) -> None:
+    """Six threads append batches of their own, which are committed together."""
+    numbers = itertools.count(n)
+    with closing(open_store(folder)) as store:
+
+        def work() -> None:
+            for number in numbers:
+                if not safe:
+                    say(number)
+                store.append(events(number, f"u{number % 5}"))
+                if safe:
+                    say(number)
+
+        for _ in range(6):
+            threading.Thread(target=work).start()
+        time.sleep(60)
 
 
 def take_in(folder: Path, n: int, safe: bool, say: Say) -> None:
@@ -149,8 +169,8 @@ def migrate(folder: Path, n: int, safe: bool, say: Say) -> None:
     while True:
         path = folder / f"{n}.db"
         if not path.exists():
-            shutil.copyfile(folder / "old", folder / f"{n}.part")
-            (folder / f"{n}.part").rename(path)
+            shutil.copyfile(folder / "old", folder / f"{n}.copy")
+            (folder / f"{n}.copy").rename(path)
         if safe:
             SQLiteStore(path).close()
         else:
@@ -218,8 +238,8 @@ def merge(folder: Path, n: int, safe: bool, say: Say) -> None:
 
 
 OPERATIONS = {
-    "event": event, "batch": batch, "ingest": take_in, "release": release, "erase": erase, "migrate": migrate,
-    "backup": back_up, "restore": put_back, "merge": merge,
+    "event": event, "batch": batch, "threads": threads, "ingest": take_in, "release": release, "erase": erase,
+    "migrate": migrate, "backup": back_up, "restore": put_back, "merge": merge,
 }  # fmt: skip
 
 

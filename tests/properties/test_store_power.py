@@ -48,6 +48,9 @@ def work(monkeypatch: pytest.MonkeyPatch, folder: Path, synchronous: str) -> obj
                 store.put_release(f"r{n}", {"n": n})
                 store.use_release(f"r{n}")
                 disk.record.acknowledge(f"release {n}")
+            if n == 50:
+                assert store.merge_user("user-0-name", "user-1-name")
+                disk.record.acknowledge("merge")
             if n == 40:
                 assert store.erase_user("user-5-name")
                 disk.record.acknowledge("erasure")
@@ -97,6 +100,9 @@ def judged(path: Path, acknowledged: list[str], erasing: bool) -> Counter[str]:
         if erasing:
             promised -= {n for n in range(41) if n % 6 == 5}
         found["lost"] += bool(promised - set(kept)) or store.item("a") is None
+        if "merge" in acknowledged:
+            found["merge lost"] += store.names_of("user-0-name") != ("user-1-name", "user-0-name")
+        found["merge torn"] += len({event.user for event in store.events_of("user-0-name", 999)}) > 1
         releases = [int(what.split()[1]) for what in acknowledged if what.startswith("release")]
         found["release lost"] += bool(releases) and int((store.release() or ("r0",))[0][1:]) < releases[-1]
     found["damaged"] += bool(check(path))
