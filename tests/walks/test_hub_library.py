@@ -279,3 +279,37 @@ def test_options_change_the_space(folder):
         for more in ("", "?pool=cls", "?prefix=query%3A+", "?query=query%3A+", "?longest=9", "?pool=cls&longest=9")
     }
     assert len(keys) == 6
+
+
+class TestWeights:
+    """``matinee weights`` knows the checkpoints that a library names."""
+
+    @pytest.fixture
+    def run(self, capsys):
+        from matinee.cli.app import run
+
+        def told(*words):
+            run(["weights", *words, "--json"])
+            return json.loads(capsys.readouterr().out)
+
+        return told
+
+    def test_they_are_listed_with_what_they_read(self, place, folder, run):
+        here = place(named(folder("bert")), named(folder("clip")), "hub:/no/such/folder")
+        answer = run("list", "--library", str(here.library.path))
+        rows = {row["name"]: row for row in answer if row["name"].startswith("hub:")}
+        assert [row["state"] for row in rows.values()] == ["ready", "ready", "missing"]
+        assert [row["role"] for row in rows.values()] == ["text", "frames", ""]
+        assert rows[named(folder("clip"))]["key"] == entry_of(named(folder("clip"))).key
+
+    def test_they_are_judged_and_exported(self, folder, tmp_path, monkeypatch, run):
+        monkeypatch.setenv("MATINEE_CACHE", str(tmp_path / "cache"))
+        assert run("fetch", named(folder("bert"))) == {named(folder("bert")): str(folder("bert"))}
+        made_ = run("export", named(folder("clip")))
+        assert [key.rpartition(" ")[2] for key in made_] == ["frames", "text"]
+        assert all(
+            (tmp_path / "cache" / "onnx" / p.rpartition("/")[2] / "network.onnx").exists() for p in made_.values()
+        )
+        own = shutil.copytree(folder("bert"), tmp_path / "own")
+        (own / "model.safetensors").unlink()
+        assert run("verify", named(own)) == {named(own): "refused"}

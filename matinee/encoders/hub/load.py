@@ -33,14 +33,15 @@ def load_hub(hub: Hub, precision: str = "float", pictures: Path | None = None) -
 
     The space's revision is the digest of weights and config, so two checkpoints are never compared; both sides of a
     joint network have one space. With ``precision`` "int8", and where PyTorch is missing, the network runs as ONNX if
-    it can be or was exported (``hub.export``); ``pictures``: a folder of real ones to check the quantised network on.
+    it can be or was exported (``hub.export``), which "export" does; ``pictures``: a folder of real ones to check the
+    quantised network on.
     """
     from matinee.encoders.hub import export
 
     known = identify(hub)
     longest = longest_of(hub, known.checkpoint.folder) if known.reads == "text" else 0
     found = export.read(export.place(known, longest)) if export.exportable(known) else None
-    if found is None or precision == "float":
+    if found is None or precision != "int8":
         try:
             require_extra()
         except MatineeError:
@@ -50,7 +51,7 @@ def load_hub(hub: Hub, precision: str = "float", pictures: Path | None = None) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the library, to its own developers
             encoder = _built(hub, known)
-        if precision == "float" or not export.exportable(known):
+        if precision == "float" or (precision == "int8" and not export.exportable(known)):
             return encoder
         found = export.exported(hub, known, encoder, longest)
     return export.encoder_of(known, found, tokens_of(known, longest), precision, pictures)
