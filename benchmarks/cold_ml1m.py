@@ -28,6 +28,7 @@ from matinee.data.splits import Fold, make_split
 from matinee.evaluation.encode import encoded_features
 from matinee.evaluation.replay import replay
 from matinee.evaluation.significance import holm, intervals, paired
+from matinee.evaluation.tune import fewer
 from matinee.metrics.ranking import Ranking
 from matinee.models import load_recipe
 from matinee.models.aspects import FACTS, SPACES, TOGETHER, WEIGHTS
@@ -76,7 +77,7 @@ def ceiling(name: str, fold: Fold, whole: Any) -> Any:
     return load_recipe(recipe).fit(whole, seed=0)
 
 
-def run(folder: Path, seed: int, names: list[str], *, everything: bool) -> None:
+def run(folder: Path, seed: int, names: list[str], *, everything: bool, users: int) -> None:
     root = Path(os.environ["MATINEE_DATA"]) / "data/ml-1m"
     data = read_dataset(root)
     features = encoded_features(data, ["text", "frames"], lambda what, done, of: None)
@@ -84,6 +85,8 @@ def run(folder: Path, seed: int, names: list[str], *, everything: bool) -> None:
     data = data.with_features(features)
     kind = "cold-items-all" if everything else "cold-items"
     fold = make_split(data, kind, seed=seed).test
+    if users:
+        fold = Fold(fold.train, fewer(fold.cases, users))
     print(f"seed {seed}: {len(fold.cases)} cases, {int(fold.cases.candidates.sum())} films to rank", flush=True)
     for name in names:
         file = folder / f"{kind} {seed} {name.replace(':', '')}.npz"
@@ -136,6 +139,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--only", default="", help="ways, separated by semicolons")
+    parser.add_argument("--users", type=int, default=0, help="ask only so many of them; 0: all")
     parser.add_argument("--all", action="store_true", help="rank among all films")
     parser.add_argument("--read", action="store_true")
     args = parser.parse_args()
@@ -148,7 +152,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     names = args.only.split(";") if args.only else [*WAYS, *CEILINGS]
     for seed in args.seeds.split(","):
-        run(args.out, int(seed), names, everything=args.all)
+        run(args.out, int(seed), names, everything=args.all, users=args.users)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,19 @@ def _time(log: Log, seed: int, counts: dict[str, int], *, successive: bool) -> t
     return fold(middle, late), fold(late, np.inf)
 
 
+def time_fold(data: Dataset, start: float, stop: float, *, most: int = MOST_CASES, seed: int = 0) -> Fold:
+    """One moment of a rolling evaluation: training is what lies before the share ``start`` of the rows by time; asked
+    is each row from there to the share ``stop`` in turn, at most ``most`` by ``seed``, with the history up to it."""
+    log = Log(data.interactions(), data.log.kinds, data.log.value, "time")
+    at = log.rows.at
+    cut, until = np.quantile(at, [start, min(stop, 1.0)], method="higher")
+    late = (at >= cut) & (log.rows.strength > 0) & ((at < until) | (stop >= 1.0))
+    asked = np.flatnonzero(late)
+    if len(asked) > most:
+        asked = np.sort(np.random.default_rng(seed).choice(asked, most, replace=False))
+    return Fold(log.only(at < cut).rows, _single(log, asked, seed, {}))
+
+
 def _leave_one_out(log: Log, seed: int, counts: dict[str, int]) -> tuple[Fold, Fold]:
     """Of every user the last event is the test and the one before the validation; both are left out of training
     (Kang and McAuley 2018). The test history holds the validation event, and events of the target's own time that
