@@ -36,6 +36,10 @@ Encode = Annotated[
     str,
     typer.Option(help=t("Encode the items' words and pictures: text,frames.", "编码条目的文字和图片：text,frames。")),
 ]
+Fuse = Annotated[
+    str,
+    typer.Option(help=t("Fuse them for content recipes: beside, concat, cca ...", "为内容模型融合：beside、concat、cca ……")),
+]
 Form = Annotated[
     str | None, typer.Option(help=t("Format of DATA, where looking fails.", "数据格式（无法自动识别时）。"))
 ]
@@ -93,6 +97,7 @@ def evaluate(
     against: Against = None,
     features: Vectors = None,
     encode: Encode = "",
+    fuse: Fuse = "none",
     items: Annotated[Path | None, typer.Option(help=t("Item table.", "条目表。"))] = None,
     format: Form = None,
     json: JsonOut = None,
@@ -108,6 +113,7 @@ def evaluate(
         "format": format,
         "ratings": ratings,
         "encode": _names(encode),
+        "fuse": fuse,
         "fields": _fields(settings or []),
         "against": against,
     }

@@ -21,6 +21,7 @@ from matinee.data.datasets.frame import Dataset
 from matinee.data.datasets.table import read_dataset
 from matinee.data.datasets.tables import item_table
 from matinee.data.splits import Fold, Split, make_split
+from matinee.encoders.fusing import Fusing, takes_fused
 from matinee.errors import MatineeError
 from matinee.evaluation.encode import encoded_features
 from matinee.evaluation.measure import Ground, ground_of, liked_auc, measured
@@ -47,7 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``at``: cuts, the first is the headline. ``seeds``: how many fits a recipe, from ``seed`` on; values are averaged
     over them user by user. ``feedback``: ``watched`` (a rating counts whatever its stars) or ``liked``. ``tune``:
     trials a recipe on validation, 0 for the defaults. ``fields``: settings by recipe. ``encode``: what encoders read of
-    the items, ``text`` and ``frames``. ``words``: make a content feature of the item table's words where there are no
+    the items, ``text`` and ``frames``. ``fuse``: how content recipes see them as one, a name of
+    ``matinee.encoders.fuse``. ``words``: make a content feature of the item table's words where there are no
     other features. ``ratings``: also predict stars (RMSE, accuracy), which fits every recipe once more, on the tuning
     fold. ``against``: the recipe that the paired tests set each other one against (named before seeing results: fewer
     tests, more power); None tests all pairs.
@@ -63,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tune: int = 0
     fields: dict[str, dict[str, Any]] = {}
     encode: tuple[str, ...] = ()
+    fuse: str = "none"
     words: bool = True
     warm_up: bool = True
     ratings: bool = False
@@ -216,7 +219,7 @@ def _one(name: str, split: Split, ground: Ground, settings: Settings, progress: 
     fit_seconds, score_seconds, peaks = [], [], []
     for seed in range(settings.seed, settings.seed + settings.seeds):
         progress(f"{name}: fit", 0, 1)
-        model, took, peak = _fit(name, fields, split.test, seed)
+        model, took, peak = _fit(name, fields, split.test, seed, settings.fuse)
         progress(f"{name}: fit", 1, 1)
         ranked = replay(model, ground.cases, k, progress=lambda done, of: progress(f"{name}: replay", done, of))
         people, whole = measured(ranked, ground, settings.at)
@@ -243,11 +246,13 @@ def _one(name: str, split: Split, ground: Ground, settings: Settings, progress: 
     )  # fmt: skip
 
 
-def _fit(name: str, fields: Mapping[str, Any], fold: Fold, seed: int) -> tuple[Model, float, float | None]:
+def _fit(
+    name: str, fields: Mapping[str, Any], fold: Fold, seed: int, fuse: str = "none"
+) -> tuple[Model, float, float | None]:  # fmt: skip
     recipe = load_recipe(name, fields)
     with watched() as peak:
         begun = time.perf_counter()
-        model = recipe.fit(fold.train, seed=seed)
+        model = recipe.fit(Fusing(fuse).over(fold.train) if takes_fused(recipe) else fold.train, seed=seed)
         took = time.perf_counter() - begun
     return model, took, peak.mib
 
