@@ -38,7 +38,9 @@ Encode = Annotated[
 ]
 Fuse = Annotated[
     str,
-    typer.Option(help=t("Fuse them for content recipes: beside, concat, cca ...", "为内容模型融合：beside、concat、cca ……")),
+    typer.Option(
+        help=t("Fuse them for content recipes: beside, concat, cca ...", "为内容模型融合：beside、concat、cca ……")
+    ),
 ]
 Form = Annotated[
     str | None, typer.Option(help=t("Format of DATA, where looking fails.", "数据格式（无法自动识别时）。"))
