@@ -210,6 +210,16 @@ class Catalogue:
         return np.fromiter(told, np.bool_, self.size)
 
     @cached_property
+    def lengths(self) -> Doubles:
+        """(size,) seconds that each item lasts, as the catalogue or else its file says; NaN where nobody does."""
+        out = np.full(self.size, np.nan)
+        for row, item in enumerate(self.items):
+            told = item.duration if item is not None and item.duration else self.media.get(row, {}).get("duration")
+            if isinstance(told, int | float) and told > 0:
+                out[row] = told
+        return out
+
+    @cached_property
     def timed(self) -> bool:
         """Whether any item has a time before or after which it is not to be shown."""
         return bool(np.isfinite(self.released).any() or np.isfinite(self.expires).any())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +20,7 @@ from matinee.pipeline.experts import Grown, Same
 from matinee.pipeline.explore import Explorer
 from matinee.pipeline.fused import Fusion
 from matinee.pipeline.onward import Again, Continue, Next, OnAir, OnwardFirst, OnwardReasons
+from matinee.pipeline.outcomes import Outcomes
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.reasons import FromExperts
 from matinee.pipeline.recommender import Reasoner, Recommender
@@ -31,6 +33,7 @@ from matinee.release import Release
 from matinee.serve.find import Words
 from matinee.serve.quick import Quick, QuickBlend
 from matinee.settings import Serving
+from matinee.types import Query
 
 log = logging.getLogger("matinee.serve")
 TOGETHER = ("item_knn", "ease", "transitions")  # experts that say what is watched by the same people
@@ -56,6 +59,7 @@ class State:
     trained: Release | None = None
     quick: Quick = Quick(())
     fusion: Fusion | None = None
+    outcomes: Outcomes = field(default_factory=Outcomes.empty)
 
     @staticmethod
     def of(catalogue: Catalogue, trends: Trends, serving: Serving, trained: Release | None) -> State:
@@ -68,7 +72,7 @@ class State:
     def with_release(self, trained: Release | None) -> State:
         if trained is self.trained:
             return self
-        return State.of(self.catalogue, self.trends, self.serving, trained)
+        return replace(State.of(self.catalogue, self.trends, self.serving, trained), outcomes=self.outcomes)
 
     @property
     def release(self) -> str:
@@ -122,10 +126,16 @@ class State:
         return replace(self, catalogue=catalogue.fused_by(self.fusion), trends=trends)
 
     def recounted(self, log_: Log) -> State:
-        """The same with newer counts."""
-        state = replace(self, trends=counted(self.trends, log_, self.catalogue.size))
+        """The same with newer counts; what was made for the older ones is made for these before it returns, so that no
+        request waits for the orders of a large catalogue."""
+        outcomes = self.outcomes.with_log(log_).grown(self.catalogue.size)
+        state = replace(self, trends=counted(self.trends, log_, self.catalogue.size), outcomes=outcomes)
         if "words" in self.__dict__:
             state.__dict__["words"] = self.words
+        for name, repeat in tuple(self._recommenders):
+            for source in state.recommender_for(name, repeat=repeat).sources:
+                if isinstance(source, Popular | Starter):
+                    source.retrieve(Query(time.time()), 1)
         return state
 
 
@@ -144,7 +154,7 @@ def build(state: State, plan: Scenario, repeat: bool = False) -> Recommender:
     return Recommender(
         sources=sources(state, plan, popularity),
         filters=filters(catalogue, plan, repeat),
-        scorer=Adjusted(scorer, catalogue, popularity, plan.novelty),
+        scorer=Adjusted(scorer, catalogue, popularity, plan.novelty, objective=plan.objective, outcomes=state.outcomes),
         selector=selector(catalogue, plan, serving),
         reasoner=reasoner,
         explorer=Explorer(plan.exploration),

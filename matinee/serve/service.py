@@ -23,6 +23,7 @@ from matinee.ingest.frames import forget_item
 from matinee.pipeline import catalogue as catalogues
 from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.filters import SEEN
+from matinee.pipeline.outcomes import Outcomes
 from matinee.pipeline.recommender import Recommender
 from matinee.privacy.erasure import Erased, erase
 from matinee.protocols import Appended, Store, Strangers
@@ -71,6 +72,8 @@ class Refreshing:
     took: float = 0.0
     ended: float = 0.0
     counted: float = 0.0
+    counting: float = 0.0  # seconds that the last count took
+    at_it: bool = False
     running: bool = False
     changes: list[Change] = field(default_factory=list)
 
@@ -95,10 +98,11 @@ class Service:
         catalogue = catalogues.build(store, self._spaces)
         log_ = store.log()
         trends = counted(no_trends(self._table), log_, catalogue.size)
+        outcomes = Outcomes.empty(catalogue.size).with_log(log_)
         self._busy = np.bincount(log_.users)  # events by user row
 
         def over(release: Release | None) -> State:
-            return State.of(catalogue, trends, library.settings.serving, release)
+            return replace(State.of(catalogue, trends, library.settings.serving, release), outcomes=outcomes)
 
         self.state = ready(library.releases, store, over, None)
         self._refreshing.took = time.monotonic() - started
@@ -110,9 +114,12 @@ class Service:
         """The state as fresh as it is cheap to have: a changed store is read again, at once when that is quick,
         otherwise beside the requests."""
         now, book = time.monotonic(), self._refreshing
-        if now - book.counted > COUNTED_EVERY:
+        if now - book.counted > max(COUNTED_EVERY, REST * book.counting) and not book.at_it:
             book.counted = now
-            self._count()
+            if book.counting < INLINE / 5:
+                self._count()
+            else:
+                threading.Thread(target=self._count, name="matinee-count", daemon=True).start()
         if self.store.revision() != self.state.catalogue.revision and self._may_refresh(now):
             if book.took < INLINE:
                 self._refresh()
@@ -146,7 +153,7 @@ class Service:
             with self._lock:
                 for change in book.changes:  # made by this server while the store was being read
                     fresh = change(fresh)
-                self.state = replace(made, trends=self.state.trends).over(fresh)
+                self.state = replace(made, trends=self.state.trends, outcomes=self.state.outcomes).over(fresh)
         except MatineeError as error:
             log.error("refresh: %s", error)  # the former state goes on serving
         finally:
@@ -161,17 +168,25 @@ class Service:
         gc.freeze()
 
     def _count(self) -> None:
-        """Takes in the events since the last count: what is watched, and who is busy."""
-        news = self.store.log(self.state.popularity.sequence)
-        if not len(news.sequence):
-            return
-        with self._lock:
-            new = news.sequence > self.state.popularity.sequence  # another thread may have counted meanwhile
-            size = max(len(self._busy), int(news.users.max()) + 1)
-            busy = np.bincount(news.users[new], minlength=size)
-            busy[: len(self._busy)] += self._busy
-            self._busy = busy
-            self.state = self.state.recounted(news)
+        """Takes in the events since the last count: what is watched, what came of it, and who is busy."""
+        started, book, state = time.monotonic(), self._refreshing, self.state
+        book.at_it = True
+        try:
+            news = self.store.log(state.popularity.sequence)
+            if not len(news.sequence):
+                return
+            fresh = state.recounted(news)
+            busy = np.bincount(news.users, minlength=len(self._busy))
+            with self._lock:
+                if self.state.popularity.sequence != state.popularity.sequence:
+                    return  # another thread has counted meanwhile
+                busy[: len(self._busy)] += self._busy
+                self._busy = busy
+                if self.state is not state:  # an item came or went meanwhile
+                    fresh = replace(self.state, trends=fresh.trends, outcomes=fresh.outcomes).over(self.state.catalogue)
+                self.state = fresh
+        finally:
+            book.at_it, book.counting = False, time.monotonic() - started
 
     def _change(self, change: Change) -> None:
         with self._lock:
@@ -344,7 +359,8 @@ class Service:
             log_ = self.store.log()
             trends = counted(no_trends(self._table), log_, self.state.catalogue.size)
             self._busy = np.bincount(log_.users)
-            self.state = replace(self.state, trends=trends)
+            outcomes = Outcomes.empty(self.state.catalogue.size).with_log(log_)
+            self.state = replace(self.state, trends=trends, outcomes=outcomes)
         return gone
 
     def row(self, state: State, id: str) -> int:

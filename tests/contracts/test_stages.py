@@ -10,15 +10,19 @@ import pytest
 
 from matinee.errors import MatineeError
 from matinee.pipeline import recommender as checks
+from matinee.pipeline.adjust import Adjusted
 from matinee.pipeline.dpp import DPP, greedy
 from matinee.pipeline.explore import Explorer
 from matinee.pipeline.filters import Hidden, InCategories, InCollection, Out, Seen
 from matinee.pipeline.onward import Continue, Next
+from matinee.pipeline.outcomes import Outcomes
 from matinee.pipeline.recommender import Recommender
 from matinee.pipeline.selectors import MMR, Capped, Top
 from matinee.pipeline.sources import Nearest, Popular, Starter
+from matinee.protocols import Log
 from matinee.types import Candidates, Controls, Limits, Query
 from tests.contracts import stages
+from tests.contracts.stages import KIND, NOW
 
 QUERIES = stages.queries()
 
@@ -270,3 +274,45 @@ def test_pages_never_repeat() -> None:
         assert not set(page) & set(shown)
         shown += page
     assert len(shown) == len(set(shown)) > 5
+
+
+def outcomes() -> Outcomes:
+    """Rows 0 to 9 were started 40 times each: row r is finished r times in ten, and row 3 alone is watched for an
+    hour, in seconds."""
+    items = np.repeat(np.arange(10), 40)
+    kinds = np.where(np.arange(400) % 10 < items, KIND["finish"], KIND["play"])
+    value = np.where(kinds == KIND["finish"], np.nan, 0.2)
+    value[items == 3], kinds[items == 3] = 3600.0, KIND["play"]
+    at = np.full(400, NOW)
+    log = Log(np.arange(1, 401), items, items, kinds, at, value)
+    half = Log(*(getattr(log, name)[:200] for name in ("sequence", "users", "items", "kinds", "at", "value")))
+    counted, twice = Outcomes.empty(24).with_log(log), Outcomes.empty(4).with_log(half).with_log(log).grown(24)
+    for name in ("starts", "finishes", "shares", "seconds"):  # in two steps as in one
+        np.testing.assert_allclose(getattr(counted, name), getattr(twice, name))
+    return counted
+
+
+def test_the_objective_of_a_scenario_moves_the_ranking() -> None:
+    c, p = stages.library(), stages.popularity()
+    pool, asked = stages.pool(*range(10)), QUERIES["one like"]
+    flat = pool.with_score(np.zeros(10, np.float32))
+
+    @dataclass
+    class Given:
+        name: str = "given"
+
+        def score(self, query: Query, candidates: Candidates) -> Any:
+            return flat.score
+
+    def order(objective: str) -> list[int]:
+        adjusted = Adjusted(Given(), c, p, objective=objective, outcomes=outcomes(), rotation=0.0)
+        return [int(i) for i in np.argsort(-adjusted.score(asked, flat), kind="stable")]
+
+    click, finish, watch = order("click"), order("finish"), order("watch time")
+    assert click == list(range(10))  # moves nothing
+    lift = outcomes().lift("finish", np.arange(10), np.full(10, np.nan))
+    assert (np.diff(np.delete(lift, 3)) > 0).all()  # what is finished more often stands higher; row 3 never is
+    assert finish[:7] == [9, 8, 7, 6, 5, 4, 2]
+    assert watch[0] == 3
+    assert outcomes().lift("watch time", np.array([3, 23, 99]), np.full(3, np.nan)).argmax() == 0
+    assert not Outcomes.empty(5).lift("finish", np.arange(5), np.full(5, 60.0)).any()  # nothing known, nothing moved
