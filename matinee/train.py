@@ -28,6 +28,7 @@ from matinee.encoders.senses import in_force
 from matinee.errors import MatineeError
 from matinee.models import load_model, load_recipe, tensors
 from matinee.models.blended import Blended, fit_blend
+from matinee.models.default import expanded
 from matinee.models.gate import Verdict, judged
 from matinee.protocols import Log, Model, Recipe, Store
 from matinee.release import FORMAT, Fused, Release, load_release, save_release
@@ -50,7 +51,7 @@ def train(library: Library, store: Store, *, progress: Progress = lambda stage, 
     progress("reading", 0.0)
     log = read_log(store, library.path)
     data, spaces = gathered(store, table_of(library.settings.strength), library.settings.encoders, log)
-    recipes = [load_recipe(name) for name in dict.fromkeys(settings.recipes)]
+    recipes = [load_recipe(name) for name in expanded(settings.recipes, data)]
     blended = Blended(tuple(recipe.name for recipe in recipes))
     made = describe(data, recipes, blended, library)
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from matinee.models.blend import Blend
@@ -49,3 +50,10 @@ def experts(data: Interactions) -> tuple[str, ...]:
     elif data.features:
         chosen += ["content"]
     return tuple(chosen)
+
+
+def expanded(names: Sequence[str], data: Interactions) -> tuple[str, ...]:
+    """The names, each once, with ``default`` replaced by what it stands for with this data: a release holds its experts
+    one by one, weighed by one blend."""
+    found = (part for name in names for part in (experts(data) if name == "default" else (name,)))
+    return tuple(dict.fromkeys(found))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
 from matinee.errors import MatineeError
 from matinee.release import load_release
-from matinee.settings import Library
+from matinee.settings import Library, Training
 from matinee.store.sqlite import SQLiteStore
 from matinee.train import train
 from matinee.types import Event, Item, Space
@@ -73,6 +75,29 @@ def test_train_puts_a_release_in_force_and_does_not_train_twice(place) -> None:
     assert train(library, store, progress=heard) == digest
     assert [stage for stage, _ in heard] == ["reading", "done"]
     assert before == {p.name: p.stat().st_mtime_ns for p in (library.releases / digest).iterdir()}
+
+
+def test_default_stands_for_the_experts_that_the_data_calls_for(place) -> None:
+    """Few events: neighbours and content. Enough of them: factors and EASE too, and MARec in content's place, which
+    knows the item that nobody has watched."""
+    library, store = place
+    fill(store)
+    settings = msgspec.structs.replace(library.settings, training=Training(recipes=("default", "popular")))
+    library = replace(library, settings=settings)
+    few = load_release(library.releases / train(library, store))
+    assert list(few.models) == ["popular", "popular_recent", "item_knn", "transitions", "content"]
+    more = [
+        Event(id=f"m{u}-{k}", user=f"v{u}", item=f"i{i}", kind="finish", at=1.61e9 + 1000.0 * k + u)
+        for u in range(40) for k, i in enumerate(range(u % 2, 12, 2))
+    ]  # fmt: skip
+    store.append(more)
+    many = load_release(library.releases / train(library, store))
+    assert {"ease", "ials", "marec"} <= set(many.models)
+    assert "content" not in many.models
+    assert sum(many.weights.values()) == pytest.approx(1)
+    score = many.blend.score(query([0, 4]), many.blend.retrieve(query([0, 4]), 13))
+    assert np.isfinite(score).any()
+    assert 12 in many.blend.retrieve(query([0, 4]), 13).items
 
 
 def test_one_more_event_makes_another_release_and_the_old_one_stays(place) -> None:
@@ -143,7 +168,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 import matinee.release
-from matinee.settings import Library
+from matinee.settings import Library, Training
 from matinee.store.sqlite import SQLiteStore
 from matinee.train import train
 library = Library.open(Path(sys.argv[1]))
