@@ -12,15 +12,16 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from matinee.errors import Language, MatineeError
 from matinee.media.answers import Job, Walls
 from matinee.media.fence import Fence, failure
+from matinee.media.pictures import is_picture
 from matinee.media.read import ERRORS, Reading, reading
-from matinee.pipeline.catalogue import Catalogue
+from matinee.pipeline.catalogue import Catalogue, Shelf
 from matinee.pipeline.selectors import top_of
 from matinee.serve import find, forms
 from matinee.serve.answers import Answers
@@ -38,7 +39,7 @@ SECONDS = 30.0  # of a sound that are listened to
 AT_ONCE = 2
 PATIENCE = 3.0  # seconds that one waits for its turn
 NAMED = 0.05  # probability from which a label is told
-WORDS, ALONE = 0.25, 0.5  # what the meaning of labels adds beside the likeness itself, and counts without one
+WORDS = 0.25  # what the meaning of labels counts, beside the likeness itself or where there is none
 
 
 class Seeker:
@@ -113,15 +114,17 @@ class Seeker:
         return Sought(kind, own, next(iter(meant.values()), None), text, tuple(labels[:3]))
 
     def read(self, kind: Kind, fd: int, fence: Fence) -> Reading:
-        job = Job(walls=WALLS, frames=4, sound=SECONDS if kind == "sound" else 0.0)
-        answer, ended = fence.run(fd, job)
+        """What is in the file, of which only the first bytes are looked at here."""
+        if is_picture(os.pread(fd, 16, 0)) != (kind == "picture"):
+            raise NOT[kind]
+        answer, ended = fence.run(fd, Job(walls=WALLS, frames=4, sound=SECONDS if kind == "sound" else 0.0))
         if not answer.error:
             sent = reading(answer, "", ended.peak)
             if kind == "picture" and sent.kind == "image" and sent.clip.frames is not None:
                 return sent
             if kind == "sound" and sent.clip.sound is not None and len(sent.clip.sound):
                 return sent
-        if answer.error in ("", "unknown", "no_streams"):
+        if answer.error in ("", "unknown", "no_streams") or (kind == "sound" and answer.error == "damaged"):
             raise NOT[kind]
         raise failure(answer.error, *ERRORS.get(answer.error, ERRORS["damaged"]))
 
@@ -163,7 +166,7 @@ class Sought:
             if (vector := self.own.get(shelf.space.key)) is not None:
                 has = shelf.has(among)
                 own = np.full(len(among), np.nan, np.float32)
-                own[has] = np.minimum(shelf.against(profile(shelf, vector), among[has]), 1.0)
+                own[has] = like(shelf, vector, among[has])
                 likeness = np.fmax(likeness, own)
             elif shelf.space.key in led and shelf.space.name != f"bridge.{READS[self.kind]}":
                 clear = np.nan_to_num(find.clear(shelf.take(among) @ meant))
@@ -171,7 +174,7 @@ class Sought:
                 by = np.where(clear > words, len(names) - 1, by)
                 words = np.maximum(words, clear)
         known = ~np.isnan(likeness)
-        score = np.where(known, np.nan_to_num(likeness) + WORDS * words, ALONE * words)
+        score = np.nan_to_num(likeness) + WORDS * words
         by = np.where(known & (np.nan_to_num(likeness) >= WORDS * words), 0, by)
         score = np.where(score > 0, score, np.nan).astype(np.float32)
         place = dict(zip(among.tolist(), by.tolist(), strict=True))
@@ -179,11 +182,14 @@ class Sought:
         return find.Found(items, np.minimum(top, 1.0), tuple(names[place[int(i)]] for i in items))
 
 
-def profile(shelf: Any, vector: Floats) -> Floats:
-    """A vector around what all items of the shelf share, in spreads over ``find.FAR``, for ``Shelf.against``."""
+def like(shelf: Shelf, vector: Floats, rows: Ints) -> Floats:
+    """(n,) likeness of items that have a vector to one that is in no item: the cosine around what all items of the
+    shelf share, in spreads over ``find.FAR``; where it is above a half it counts as it is, for of few items the spread
+    is no measure. At most 1."""
     centred = vector - shelf.mean
-    norm = float(np.linalg.norm(centred))
-    return np.asarray(centred / max(norm, 1e-6) / (shelf.spread * find.FAR), np.float32)
+    cosine = shelf.against(np.asarray(centred / max(float(np.linalg.norm(centred)), 1e-6), np.float32), rows)
+    alike: Floats = np.maximum(cosine / np.float32(shelf.spread * find.FAR), 2 * cosine - 1)
+    return np.minimum(alike, np.float32(1.0))
 
 
 def hits(service: Service, sought: Sought, n: int, lang: Language, where: str = "") -> forms.Hits:
