@@ -11,7 +11,7 @@ import pytest
 from matinee.ingest.describe import described, moment, unfilled
 from matinee.ingest.run import passages
 from matinee.media.folder import find
-from matinee.media.loudness import loudness
+from matinee.media.loudness import filtered, loudness, weighting
 from matinee.media.names import Named, parse
 from matinee.media.side import Side, beside, from_info, from_nfo, poster, read_side
 from matinee.media.timed import timed
@@ -179,3 +179,7 @@ def test_loudness_of_known_sounds():
     assert silence == pytest.approx(0.5, abs=0.1)
     assert loudness(np.zeros(16_000, np.float32)) == (None, 1.0)
     assert loudness(sine[:100])[1] in (0.0, 1.0)
+    scipy_signal = pytest.importorskip("scipy.signal")
+    noise = np.random.default_rng(0).normal(0, 0.1, 40_000).astype(np.float32)
+    wanted = scipy_signal.sosfilt(weighting(16_000), noise.astype(float))
+    assert filtered(noise, weighting(16_000)) == pytest.approx(wanted, abs=1e-6)
