@@ -277,7 +277,7 @@ NAMES = {
 def missing(whole: forms.Whole, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(what, why or what to do) of all that could be known of such an item and is not."""
     fields = ("description", "categories", "creators", "tags", "language", "released", "cover")
-    gaps = [(name, "") for name in fields if not getattr(whole, name)]
+    gaps = [(name, "") for name in fields if getattr(whole, name) in (None, "", ())]
     if whole.kind in ("video", "audio") and whole.media.get("sound") and whole.transcript is None:
         none = t("nobody speaks in it, or not to be understood", "没有语音，或无法听清")
         gaps.append(("transcript", none if facts.get("heard") else untried("speech")))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matinee.errors import MatineeError
 from matinee.ingest.again import WORKERS, Found, Opened, Pass, go_through, targets
 from matinee.ingest.run import Run
 from matinee.ingest.words import TOLD
@@ -31,7 +32,7 @@ WALLS = Walls(seconds=60.0, cpu=40, soft=30.0)  # of decoding five minutes of so
 
 def hear(run: Run, roots: Sequence[Path]) -> None:
     """Hears the files under these roots that are still unheard, where ``[reading] speech`` asks for it. Raises
-    ``speech.extra``, ``speech.model`` or ``weights.missing`` before any is begun."""
+    ``speech.extra``, ``speech.model``, ``speech.language`` or ``weights.missing`` before any is begun."""
     reading = run.library.settings.reading
     if not reading.speech:
         return
@@ -44,6 +45,15 @@ def hear(run: Run, roots: Sequence[Path]) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(WORKERS, cores, len(todo))
     ear = load_transcriber(reading.speech_model, max(1, min(4, cores // workers)), workers)
+    known = ear.model.supported_languages
+    if reading.language and reading.language not in known:
+        raise MatineeError(
+            "speech.language",
+            f"[reading] language = {reading.language!r} is none that {ear.name} knows. Leave it empty, and that of "
+            f"each file is detected; or name one of: {', '.join(known)}.",
+            f"{ear.name} 不支持 [reading] language = {reading.language!r}。留空可自动检测每个文件的语言，"
+            f"或从以下选择：{'、'.join(known)}。",
+        )
     troubled = "its speech could not be heard", "无法识别其语音"
     go_through(run, todo, Pass("speech", "heard", lambda o: heard(o, key, ear, reading.language), troubled))
 

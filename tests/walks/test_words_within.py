@@ -164,6 +164,11 @@ def test_missing_weights_are_told_before_anything_is_heard(tmp_path, monkeypatch
         ingest(library, store, [folder])
     assert error.value.code == "weights.missing"
     assert store.item("tune.wav") is not None  # what could be taken in is there
+    monkeypatch.undo()
+    library = library_at(tmp_path / "library", speech=True, language="klingon")
+    with pytest.raises(MatineeError) as error:
+        ingest(library, store, [folder])
+    assert error.value.code == "speech.language"
     store.close()
 
 
