@@ -40,6 +40,7 @@ from matinee.serve.reading import Reader
 from matinee.serve.releases import ready
 from matinee.serve.seek import Seeker
 from matinee.settings import Library
+from matinee.store.snapshot import read_log
 from matinee.types import EVENT_KINDS, Controls, EventKind, History, Ints, Item, Limits, Query, Slate, Space
 
 log = logging.getLogger("matinee.serve")
@@ -96,7 +97,7 @@ class Service:
         self.chances = Chances(library.path / "slates.jsonl")
         started = time.monotonic()
         catalogue = catalogues.build(store, self._spaces)
-        log_ = store.log()
+        log_ = read_log(store, library.path)
         trends = counted(no_trends(self._table), log_, catalogue.size)
         outcomes = Outcomes.empty(catalogue.size).with_log(log_)
         self._busy = np.bincount(log_.users)  # events by user row
@@ -355,8 +356,8 @@ class Service:
         gone = erase(self.library, self.store, user)
         if not gone.found:
             return gone
+        log_ = read_log(self.store, self.library.path)  # events that come meanwhile are counted by the next count
         with self._lock:
-            log_ = self.store.log()
             trends = counted(no_trends(self._table), log_, self.state.catalogue.size)
             self._busy = np.bincount(log_.users)
             outcomes = Outcomes.empty(self.state.catalogue.size).with_log(log_)
