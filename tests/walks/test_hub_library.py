@@ -166,6 +166,33 @@ def test_an_item_put_into_a_running_service_is_encoded_by_the_checkpoint(place, 
     assert np.allclose(shelf.take(np.array([1]))[0], expected, atol=1e-5)
 
 
+def test_a_library_in_eight_bits_is_the_same_library(place, folder, media, tmp_path, monkeypatch):
+    """The first ingest checks texts; pictures are checked on the covers that it wrote, so from the next one on. The
+    spaces stay, so nothing is read again."""
+    from matinee.encoders import quantise
+    from matinee.encoders.hub.export import OnnxNetwork
+
+    monkeypatch.setenv("MATINEE_CACHE", str(tmp_path / "cache"))
+    for bar in ("COSINE", "OVERLAP", "SPEED"):
+        monkeypatch.setattr(quantise, bar, 0.0)  # random weights and two cores tell nothing
+    names = [named(folder("bert")), named(folder("vit"))]
+    here = place(*names, more='precision = "int8"\n')
+    for n in range(34):
+        Image.fromarray(made.scene(n, 60, 80, 3 * n)).save(media / f"{n}.png")
+    report = ingest(here.library, here.store, [media])
+    assert report.refused == 0
+    table.load_encoder.cache_clear()
+    senses = load_senses(names, "int8", here.library.covers)
+    assert all(isinstance(encoder.network, OnnxNetwork) for encoder in senses.encoders.values())
+    assert len(list((tmp_path / "cache" / "int8").glob("*/verdict.json"))) == 2
+    plain = load_senses(names)
+    assert [e.space for e in senses.encoders.values()] == [e.space for e in plain.encoders.values()]
+    assert here.search("a dog")[0][0] == "a dog.mp4"
+    (here.library.path / "matinee.toml").write_text(f"encoders = {json.dumps(names)}\n")
+    again = ingest(Library.open(here.library.path), here.store, [media])
+    assert again.taken == 0
+
+
 class TestJoint:
     """A network that reads words and pictures, or words and sound, takes the label bridge's place."""
 
