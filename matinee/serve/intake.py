@@ -178,7 +178,8 @@ def _time(given: Any, now: float) -> float:
     if not math.isfinite(at):
         raise RefusedError("event.bad_at")
     if at > now + AHEAD:
-        raise RefusedError("event.at_milliseconds" if at > MILLISECONDS else "event.at_future")
+        millis = at > MILLISECONDS and not isinstance(given, str)
+        raise RefusedError("event.at_milliseconds" if millis else "event.at_future")
     if at < 0:
         raise RefusedError("event.at_ancient")
     return min(at, now)
