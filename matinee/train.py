@@ -28,7 +28,7 @@ from matinee.encoders.senses import in_force
 from matinee.errors import MatineeError
 from matinee.models import load_model, load_recipe, tensors
 from matinee.models.blended import Blended, fit_blend
-from matinee.models.default import expanded
+from matinee.models.default import SPARE, expanded
 from matinee.models.gate import Verdict, judged
 from matinee.protocols import Log, Model, Recipe, Store
 from matinee.release import FORMAT, Fused, Release, load_release, save_release
@@ -52,7 +52,8 @@ def train(library: Library, store: Store, *, progress: Progress = lambda stage, 
     log = read_log(store, library.path)
     data, spaces = gathered(store, table_of(library.settings.strength), library.settings.encoders, log)
     recipes = [load_recipe(name) for name in expanded(settings.recipes, data)]
-    blended = Blended(tuple(recipe.name for recipe in recipes))
+    spare = SPARE if "default" in settings.recipes else ()
+    blended = Blended(tuple(recipe.name for recipe in recipes), spare=spare)
     made = describe(data, recipes, blended, library)
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
     folder, training = library.releases / digest, library.path / "training"

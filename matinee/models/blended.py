@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee.errors import MatineeError
-from matinee.models.blend import Blend, learn_weights
+from matinee.models.blend import FLOOR, Blend, learn_weights
 from matinee.models.holdout import latest_slice
 from matinee.models.table import load_recipe
 from matinee.protocols import Model, Recipe
@@ -21,13 +21,15 @@ EXPERTS = ("popular", "popular_recent", "item_knn", "ease", "transitions", "cont
 @dataclass(frozen=True, slots=True)
 class Blended:
     """``recipes``: the experts by name. ``share`` of the log, the latest, and ``cases`` drawn from it weigh
-    them; without ``learn`` all weigh the same, or as ``weights`` says, and every expert is fitted once."""
+    them; without ``learn`` all weigh the same, or as ``weights`` says, and every expert is fitted once. ``spare``: the
+    recipes that are left out where they turn out to be of no use: they would only take time at every request."""
 
     recipes: tuple[str, ...] = EXPERTS
     share: float = 0.1
     cases: int = 2000
     learn: bool = True
     weights: tuple[float, ...] = ()
+    spare: tuple[str, ...] = ()
     name: str = "blend"
 
     def fit(self, data: Interactions, *, seed: int = 0) -> Blend:
@@ -65,6 +67,9 @@ def fit_blend(experts: list[Recipe], data: Interactions, seed: int, settings: Bl
     progress("weights", len(experts) / steps)
     weights = learn_weights(trial, held.cases)
     trial.clear()  # their arrays are as large as those to come
+    voiced = [r.name not in settings.spare or w > 1.5 * FLOOR for r, w in zip(kept, weights, strict=True)]
+    kept = [recipe for recipe, use in zip(kept, voiced, strict=True) if use]
+    weights = weights[voiced] / weights[voiced].sum()
     models = []
     for at, recipe in enumerate(kept):
         progress(recipe.name, (len(experts) + 1 + at) / steps)

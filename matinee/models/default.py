@@ -13,6 +13,9 @@ from matinee.types import Interactions
 SQUARE = 8_000  # items up to which square matrices over items are a matter of seconds
 LARGE = 30_000  # and up to which they fit at all
 DENSE = 100.0  # positive events per item from which the two-memory ridge has enough to tell its two apart
+SPARE = (  # speak of items that were watched, and of no others
+    "item_knn", "transitions", "ials", "ease", "rp3beta", "user_knn", "transitions_ridge", "transitions_memories",
+)  # fmt: skip
 FEW = 200  # events below which behaviour says little
 
 
@@ -26,7 +29,7 @@ class Default:
 
     def fit(self, data: Interactions, *, seed: int = 0) -> Blend:
         """A blend of ``experts(data)``."""
-        blended = Blended(experts(data), self.share, self.cases, name=self.name)
+        blended = Blended(experts(data), self.share, self.cases, spare=SPARE, name=self.name)
         return replace(blended.fit(data, seed=seed), name=self.name)
 
 

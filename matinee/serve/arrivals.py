@@ -19,6 +19,8 @@ from matinee.pipeline.neighbours import Neighbours, NeighbourTable
 from matinee.pipeline.taste import Told
 from matinee.types import Candidates, Floats, Ints, Item, Query
 
+TOLD = 0.25  # a lesser share of content in a score is not told apart by kind
+GATHER = 4  # one in so many of all rows is few
 Kept = dict[int, tuple[Item | None, int, Floats]]  # by row the item and the vectors a place was worked out of, and it
 
 
@@ -91,17 +93,25 @@ class Arrived:
         scores: Floats = self.table(query, candidates.items).scores()[0]
         return scores
 
+    @cached_property
+    def shares(self) -> tuple[Floats, Floats]:
+        """(n,) of EASE and of content in the score of each item of today."""
+        return self.now.shares(len(self.now.content))
+
     def table(self, query: Query, items: Ints) -> ArrivedTable:
-        now = self.now
-        told = Told.of(query.history).below(len(now.share))
-        inside = (items >= 0) & (items < len(now.content))
-        content = np.zeros((len(items), now.content.shape[1]), np.float32)
-        content[inside] = now.content[items[inside]]
-        warm, cold = (np.where(inside, part[np.where(inside, items, 0)], 0) for part in now.shares(len(now.content)))
-        return ArrivedTable(
-            self, told, items, now.carried[told.items], content, (warm, cold), self.ease.table(query, items),
-            len(query.history),
-        )  # fmt: skip
+        told = Told.of(query.history).below(len(self.now.share))
+        inside = (items >= 0) & (items < len(self.now.content))
+        rows = np.where(inside, items, 0)
+        warm, cold = (np.where(inside, part[rows], 0) for part in self.shares)
+        past = self.now.carried[told.items]
+        return ArrivedTable(self, told, rows, past, (warm, cold), self.ease.table(query, items), len(query.history))
+
+    def content(self, rows: Ints, profiles: Floats) -> Floats:
+        """(len(profiles), len(rows)) content's scores. Of many rows all are multiplied, which copies nothing."""
+        places = self.now.content
+        if len(rows) * GATHER > len(places):
+            return np.asarray((places @ profiles.T)[rows].T, np.float32)
+        return np.asarray(profiles @ places[rows].T, np.float32)
 
     def explain(self, query: Query, items: Ints) -> Floats:
         """(len(items), len(history)): the terms of ``score``, summing to it."""
@@ -132,14 +142,13 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class ArrivedTable:
-    """``past`` (m, k) what each past item carries; ``content`` (n, k) places; ``shares``: (n,) of EASE and of content
-    in each score; ``ease``: its own table."""
+    """``items`` (n,) rows within the catalogue; ``past`` (m, k) what each past item carries; ``shares``: (n,) of EASE
+    and of content in each score; ``ease``: its own table."""
 
     expert: Arrived
     told: Told
     items: Ints
     past: Floats
-    content: Floats
     shares: tuple[Floats, Floats]
     ease: NeighbourTable
     history: int
@@ -149,22 +158,28 @@ class ArrivedTable:
         model = self.expert.model
         weights = model.evened(self.told.weights(model.power, 1.0, without))
         warm, cold = self.shares
-        score = warm * np.nan_to_num(self.ease.scores(without)) + cold * (weights @ self.past @ self.content.T)
+        score = warm * np.nan_to_num(self.ease.scores(without)) + cold * self.expert.content(
+            self.items, weights @ self.past
+        )
         silent = ~(weights != 0).any(axis=1)[:, None] | ~(warm + cold > 0)[None, :]
         return np.where(silent, np.float32(np.nan), score).astype(np.float32)
 
     def terms(self, picked: Ints) -> dict[str, Floats]:
         """By kind ("" for behaviour): what each past event adds. An item's content is shared out over its text,
-        pictures and sound as they make up its whole score."""
+        pictures and sound as they make up its whole score, where content makes a good part of it."""
         weight = self.expert.model.evened(self.told.weights(self.expert.model.power)[0])
         warm, cold = (part[picked] for part in self.shares)
         out = {"": self.ease.terms(picked)[""] * warm[:, None]}
+        places = self.expert.now.content[self.items[picked]]
         own = np.zeros((len(picked), self.history), np.float32)
-        own[:, self.told.at] = (self.content[picked] * cold[:, None]) @ (self.past * weight[:, None]).T
-        profile = (weight @ self.past).astype(np.float32)
-        shares = self.expert.by_kind(self.items[picked], profile)
-        for kind, share in shares.items():
-            out[kind] = own * share[:, None]
-        left = 1 - sum(shares.values(), np.zeros(len(picked), np.float32))
+        own[:, self.told.at] = (places * cold[:, None]) @ (self.past * weight[:, None]).T
+        left = np.ones(len(picked), np.float32)
+        new = np.flatnonzero(cold > TOLD)
+        if len(new):
+            profile = (weight @ self.past).astype(np.float32)
+            for kind, share in self.expert.by_kind(self.items[picked[new]], profile).items():
+                out[kind] = np.zeros_like(own)
+                out[kind][new] = own[new] * share[:, None]
+                left[new] -= share
         out[""] = out[""] + own * left[:, None]
         return {kind: np.asarray(terms, np.float32) for kind, terms in out.items()}

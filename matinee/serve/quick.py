@@ -11,6 +11,7 @@ import numpy as np
 
 from matinee.models.blend import ENOUGH, Blend, level, shares, standard
 from matinee.models.content import ContentModel
+from matinee.models.factors import Factors
 from matinee.models.linear import ItemWeights
 from matinee.models.marec import MARecModel
 from matinee.models.popular import PopularModel
@@ -22,6 +23,7 @@ from matinee.pipeline.sources import POWER, Nearest
 from matinee.protocols import Model
 from matinee.release import Release
 from matinee.serve.arrivals import Arrived
+from matinee.serve.factored import Factored
 from matinee.types import Candidates, Floats, Ints, Query
 
 
@@ -53,6 +55,8 @@ def _quick(model: Model, places: Places) -> Model:
         return _neighbours(model, places)
     if isinstance(model, MARecModel):
         return Arrived(model, _neighbours(model.ease, places), of_items(()))
+    if isinstance(model, Factors):
+        return Factored(model)
     return Same(model) if isinstance(model, PopularModel) else model
 
 

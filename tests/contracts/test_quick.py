@@ -6,18 +6,23 @@ import numpy as np
 import pytest
 
 from matinee.index.lists import Lists
+from matinee.models import load_recipe
 from matinee.models.blend import Blend
+from matinee.models.factors import Factors
 from matinee.models.linear import ItemWeights, item_weights
 from matinee.models.popular import Popular
 from matinee.pipeline import neighbours
-from matinee.pipeline.experts import Same
+from matinee.pipeline.experts import Same, table_of
 from matinee.pipeline.neighbours import Neighbours
 from matinee.pipeline.sources import Nearest
 from matinee.pipeline.taste import without
 from matinee.protocols import Model
+from matinee.serve.factored import Factored
 from matinee.serve.quick import QuickBlend
 from matinee.types import Candidates, History, Interactions, Query
 from tests.contracts import stages
+from tests.contracts.checkerboard import checkerboard
+from tests.contracts.checkerboard import query as board_query
 from tests.contracts.stages import NOW, unit
 
 N = 60
@@ -68,6 +73,23 @@ def test_neighbours_are_the_item_weights(seed: int, keep: int) -> None:
         known = dict(zip(exact.items.tolist(), exact.score.tolist(), strict=True))
         assert all(known.get(i, s) == pytest.approx(s, rel=1e-4, abs=1e-5) for i, s in zip(found.items, found.score))  # noqa: B905
         assert found.items.tolist()[:3] == exact.items.tolist()[:3]
+
+
+@pytest.mark.parametrize("rows", [(0, 3, 1, 9), (2, 7, 8, 11, 14, 0), (5,)])
+@pytest.mark.parametrize("name", ["ials", "bpr"])
+def test_factors_and_their_trials_are_the_model(name: str, rows: tuple[int, ...]) -> None:
+    model = load_recipe(name).fit(checkerboard(), seed=0)
+    assert isinstance(model, Factors)
+    fast, asked, items = Factored(model), board_query(list(rows)), np.array([9, 3, 22, 1, 30, 0])
+    candidates = Candidates(items, np.full(len(items), np.nan, np.float32), np.zeros(len(items), np.int64))
+    table = table_of(fast, asked, candidates)
+    np.testing.assert_allclose(table.scores()[0], model.score(asked, candidates), rtol=1e-3, atol=1e-5)
+    for k, cause in enumerate(rows, 1):
+        told = model.score(without(asked, cause), candidates)
+        np.testing.assert_allclose(table.scores(rows)[k], told, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        table.terms(np.array([0, 3]))[""].sum(1), model.score(asked, candidates)[[0, 3]], rtol=1e-3, atol=1e-5
+    )
 
 
 def test_a_large_matrix_is_retrieved_by_its_strongest_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
