@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import sys
 import threading
 
@@ -140,3 +142,42 @@ def test_without_the_extra_the_way_out_is_told(monkeypatch):
         load_transcriber()
     assert missing.value.code == "speech.extra"
     assert "pip install 'matinee[speech]'" in missing.value.en
+
+
+def test_a_checkpoint_of_the_hub_is_judged_and_made_over_once(tmp_path, monkeypatch, beckett):
+    made.require_weights("speech", "sound")
+    torch = pytest.importorskip("torch", reason="the extra hub is not installed")
+    transformers = pytest.importorskip("transformers", reason="the extra hub is not installed")
+    sizes = {f"{side}_{name}": n for side in ("encoder", "decoder")
+             for name, n in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 32))}  # fmt: skip
+    torch.manual_seed(0)
+    tiny = transformers.WhisperForConditionalGeneration(transformers.WhisperConfig(d_model=32, **sizes))
+    folder = tmp_path / "tiny"
+    tiny.save_pretrained(folder)
+    kept = cache_folder()
+    monkeypatch.setenv("MATINEE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "weights").symlink_to(kept / "weights")
+
+    def refused() -> str:
+        with pytest.raises(MatineeError) as error:
+            load_transcriber(str(folder))
+        return error.value.en
+
+    assert "tokenizer.json" in refused()
+    shutil.copy(weights.require("speech") / "tokenizer.json", folder)
+    assert "names no languages" in refused()
+    (folder / "generation_config.json").write_text(json.dumps({"lang_to_id": {"<|en|>": 50259, "<|zh|>": 50260}}))
+    ear = load_transcriber(str(folder))
+    assert ear.name == "tiny"
+    assert ear.hear(beckett)[1] in ("en", "zh")  # random weights say nothing, but it runs
+    (converted,) = (tmp_path / "cache" / "speech").iterdir()
+    before = converted.stat().st_mtime_ns
+    assert load_transcriber(str(folder)).key == ear.key
+    assert converted.stat().st_mtime_ns == before
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}}))
+    assert "run code" in refused()
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert "safetensors" in refused()
