@@ -205,14 +205,21 @@ def _server(library: Library) -> str:
 
 def _checked(library: Library, url: str) -> list[Damage]:
     """All rows of a PostgreSQL store are read, which makes the server prove its pages, into a file that is checked."""
-    import tempfile
+    import os
+    import shutil
 
     from matinee.store.check import check as look
+    from matinee.store.place import sweep_parts
     from matinee.store.postgres.store import copied
 
-    with tempfile.TemporaryDirectory() as folder:
-        copied(url, Path(folder) / "matinee.db")
-        return look(Path(folder) / "matinee.db", library.path)
+    sweep_parts(library.path)
+    part = library.path / f".check.{os.getpid()}.part"  # in the library, so that no kill leaves a copy somewhere else
+    try:
+        part.mkdir(mode=0o700)
+        copied(url, part / "matinee.db")
+        return look(part / "matinee.db", library.path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _sure(yes: bool, en: str, zh: str) -> None:

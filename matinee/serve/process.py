@@ -1,4 +1,5 @@
-"""What a serving process asks of its system: as many open files as it may have, and calm when they run out."""
+"""What a serving process asks of its system: as many open files as it may have, calm when they run out, and no core
+dump, which would keep what people watched."""
 
 from __future__ import annotations
 
@@ -34,6 +35,8 @@ def prepare() -> None:
     with suppress(ValueError, OSError):  # a limit that may not be raised stays as it is
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     told = logging.getLogger("asyncio")
     if not any(isinstance(one, Calm) for one in told.filters):
         told.addFilter(Calm())
