@@ -26,10 +26,12 @@ from matinee.data.strength import DEFAULT, StrengthTable, table_of
 from matinee.encoders.fusing import Fusing, takes_fused
 from matinee.encoders.senses import in_force
 from matinee.errors import MatineeError
+from matinee.ingest.pictures import covers
 from matinee.models import load_model, load_recipe, tensors
 from matinee.models.blended import Blended, fit_blend
 from matinee.models.default import SPARE, expanded
 from matinee.models.gate import Verdict, judged
+from matinee.models.table import looks
 from matinee.protocols import Log, Model, Recipe, Store
 from matinee.release import FORMAT, Fused, Release, load_release, save_release
 from matinee.settings import Library, Settings
@@ -52,6 +54,9 @@ def train(library: Library, store: Store, *, progress: Progress = lambda stage, 
     log = read_log(store, library.path)
     data, spaces = gathered(store, table_of(library.settings.strength), library.settings.encoders, log)
     recipes = [load_recipe(name) for name in expanded(settings.recipes, data)]
+    if looks(recipe.name for recipe in recipes):
+        seen = covers(library, store, data.n_items, lambda what, done, total: progress(what, 0.0))
+        data = replace(data, pictures=seen)
     spare = SPARE if "default" in settings.recipes else ()
     blended = Blended(tuple(recipe.name for recipe in recipes), spare=spare)
     made = describe(data, recipes, blended, library)
@@ -75,7 +80,8 @@ def train(library: Library, store: Store, *, progress: Progress = lambda stage, 
     shutil.rmtree(training, ignore_errors=True)
     if current is None or current[0] != digest:
         verdict = compared(library, current[0] if current else "", release, data)
-        told = {"weights": dict(release.weights), "made": dict(release.made)}
+        told: dict[str, Any] = {"weights": dict(release.weights), "made": dict(release.made)}
+        told["sequence"] = int(log.sequence.max(initial=0))  # servers fold in what comes after
         store.put_release(digest, told if verdict is None else {**told, "gate": asdict(verdict)})
         if verdict is not None and not verdict.passed:
             raise worse(digest, verdict)
@@ -234,6 +240,7 @@ def data_digest(data: Interactions) -> str:
         "groups": data.groups,
         **{f"feature.{name}": data.features[name] for name in sorted(data.features)},
         **{f"fact.{name}": data.facts[name] for name in sorted(data.facts)},
+        **({} if data.pictures is None else {"pictures": data.pictures}),
     }  # fmt: skip
     for name, column in columns.items():
         total.update(f"{name}{column.shape}{column.dtype.str}".encode())

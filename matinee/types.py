@@ -228,8 +228,9 @@ class Interactions:
     Columns of one length n: ``users``, ``items`` (int64 rows), ``at`` (float64), ``strength`` (float32, negative for
     dislikes); ``n_users`` and ``n_items`` bound the rows. ``features``: what is known of the items without a watch, by
     modality (``text``, ``frames``, ``sound``): (n_items, dim) float32 unit rows, NaN rows where an item lacks it.
-    ``facts``: what is written of them, by aspect (``matinee.data.facts``), zero rows where nothing is; only recipes that
-    ask for it read it. ``groups`` (n_items,): the number of each item's collection; empty where all are one.
+    ``facts``: what is written of them, by aspect (``matinee.data.facts``), zero rows where nothing is; only recipes
+    that ask for it read it. ``groups`` (n_items,): the number of each item's collection; empty where all are one.
+    ``pictures`` (n_items, side, side, 3) uint8 RGB, all black where an item has none; None unless a recipe looks.
     """
 
     users: Ints
@@ -241,6 +242,7 @@ class Interactions:
     features: Mapping[str, Floats] = field(default_factory=dict)
     facts: Mapping[str, Floats] = field(default_factory=dict)
     groups: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    pictures: Pixels | None = None
 
     def __len__(self) -> int:
         return len(self.items)

@@ -18,6 +18,7 @@ import numpy as np
 from matinee.data.columns import nearest
 from matinee.data.datasets.features import read_features
 from matinee.data.datasets.frame import Dataset
+from matinee.data.datasets.pictures import pictures_of
 from matinee.data.datasets.table import read_dataset
 from matinee.data.datasets.tables import item_table
 from matinee.data.splits import Fold, Split, make_split
@@ -31,8 +32,9 @@ from matinee.evaluation.replay import replay
 from matinee.evaluation.significance import Estimate, by_user, holm, intervals, paired
 from matinee.evaluation.tune import Tuned, fewer, tune
 from matinee.evaluation.words import word_features
+from matinee.media.thumbs import thumbs
 from matinee.metrics.ranking import Ranking
-from matinee.models.table import load_recipe
+from matinee.models.table import load_recipe, looks
 from matinee.protocols import Model
 from matinee.types import Doubles
 
@@ -195,6 +197,10 @@ def load(
         data = replace(data.with_features(read_features(file, data.items)), files=(*data.files, file))
     if settings.encode:
         data = data.with_features(encoded_features(data, settings.encode, progress))
+    if looks(settings.recipes):
+        files = pictures_of(data)
+        notes.append(f"pictures: {len(files)} of {len(data.items)} items have one")
+        data = replace(data, pictures=thumbs(files, len(data.items), progress))
     if not data.features and settings.words and (vectors := word_features(data)) is not None:
         data = data.with_features({"words": vectors})
     for name, matrix in data.features.items():

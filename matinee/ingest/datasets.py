@@ -25,7 +25,7 @@ from matinee.ingest.tables import append, over_stored
 from matinee.media.folder import CATALOGUES, walk
 from matinee.media.read import MEDIA
 from matinee.protocols import FileRecord
-from matinee.types import Item, Space
+from matinee.types import MODALITIES, Item, Space
 
 if TYPE_CHECKING:
     from matinee.data.datasets.frame import Dataset
@@ -222,4 +222,8 @@ def take_vectors(run: Run, files: Sequence[Path]) -> None:
                     run.store.link_content(ids[row], space, link)
             en = f"{len(rows)} of {len(ids)} items have a vector of {name} ({matrix.shape[1]} numbers)"
             zh = f"{len(ids)} 个条目中有 {len(rows)} 个带有 {name} 向量（{matrix.shape[1]} 维）"
+            if not space.kind:
+                names = ", ".join(MODALITIES)
+                en += f"; training goes by arrays that are called {names}"
+                zh += f"；训练只使用名为 {names} 的数组"
             run.report.note(file, "vectors", en, zh)

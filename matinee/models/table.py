@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -15,12 +15,13 @@ from matinee.protocols import Model, Recipe
 @dataclass(frozen=True, slots=True)
 class Entry:
     """``recipe`` and ``model``: "module:class" under ``matinee.models``. ``fields``: what differs from the recipe's
-    defaults. ``extra``: the optional dependency that it needs."""
+    defaults. ``extra``: the optional dependency that it needs. ``looks``: it wants ``Interactions.pictures``."""
 
     recipe: str
     model: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     extra: str = ""
+    looks: bool = False
 
 
 RECIPES: dict[str, Entry] = {
@@ -53,6 +54,7 @@ RECIPES: dict[str, Entry] = {
     "lstm4rec": Entry("neural.gru4rec:GRU4Rec", "neural.served:SequenceModel", {"cell": "lstm"}, extra="neural"),
     "bert4rec": Entry("neural.bert4rec:BERT4Rec", "neural.served:SequenceModel", extra="neural"),
     "nextitnet": Entry("neural.nextitnet:NextItNet", "neural.served:SequenceModel", extra="neural"),
+    "frames_cnn": Entry("neural.frames_cnn:FramesCNN", "neural.seen:SeenModel", extra="neural", looks=True),
     "two_tower": Entry("neural.two_tower:TwoTower", "neural.served:SequenceModel", extra="neural"),
     "content_memories": Entry("content:Content", "content:ContentModel", {"short": 0.5}),
     "content_text": Entry("content:Content", "content:ContentModel", {"modalities": ("text",)}),
@@ -61,6 +63,15 @@ RECIPES: dict[str, Entry] = {
     "content_euclid": Entry("content_euclid:ContentEuclid", "content_euclid:ContentEuclidModel"),
     "content_interests": Entry("interests:Interests", "interests:InterestsModel"),
 }
+
+
+def looks(names: Iterable[str]) -> bool:
+    """Whether one of these recipes, or of those that it blends, wants the items' pictures."""
+    for name in names:
+        entry = RECIPES.get(name)
+        if entry is not None and (entry.looks or looks(entry.fields.get("recipes", ()))):
+            return True
+    return False
 
 
 def load_recipe(name: str, fields: Mapping[str, Any] | None = None) -> Recipe:

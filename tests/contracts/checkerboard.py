@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from matinee.types import EVENT_KINDS, History, Interactions, Query
@@ -41,7 +43,16 @@ def checkerboard(seed=0) -> Interactions:
         own = np.arange(user % 2, ITEMS - 2, 2)
         for place, item in enumerate(rng.permutation(own)[:8]):
             rows.append((user, int(item), START + 3600.0 * (user + 50 * place), 1.0))
-    return log(rows, USERS, ITEMS, {"text": colours(rng, 6), "frames": colours(rng, 5), "sound": colours(rng, 4)})
+    board = log(rows, USERS, ITEMS, {"text": colours(rng, 6), "frames": colours(rng, 5), "sound": colours(rng, 4)})
+    return replace(board, pictures=pictures(rng))
+
+
+def pictures(rng):
+    """(ITEMS, 8, 8, 3): reddish for the even, bluish for the odd."""
+    made = rng.integers(0, 90, (ITEMS, 8, 8, 3))
+    made[0::2, :, :, 0] += 150
+    made[1::2, :, :, 2] += 150
+    return made.astype(np.uint8)
 
 
 def rated(seed=0) -> Interactions:
@@ -55,7 +66,7 @@ def rated(seed=0) -> Interactions:
         other = np.arange(1 - user % 2, ITEMS - 2, 2)
         low = enumerate(rng.permutation(other)[:6])
         rows += [(user, int(i), START + 3600.0 * (user + 25 + 50 * k), -0.8) for k, i in low]
-    return log(rows, USERS, ITEMS, board.features)
+    return replace(log(rows, USERS, ITEMS, board.features), pictures=board.pictures)
 
 
 def colours(rng, dim) -> np.ndarray:

@@ -31,7 +31,10 @@ def recipe(name):
     """The recipe of a name; deep ones at a size for 320 events."""
     if name in NEURAL:
         pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'matinee[neural]'")
-        return load_recipe(name, TINY)
+        given = {**TINY, "batch": 16} if RECIPES[name].looks else TINY
+        return load_recipe(
+            name, {key: value for key, value in given.items() if RECIPES[name].looks <= (key != "length")}
+        )
     if RECIPES[name].extra == "ranker":
         pytest.importorskip("lightgbm", reason="LightGBM is not installed: pip install 'matinee[ranker]'")
     return load_recipe(name)

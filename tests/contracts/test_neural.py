@@ -21,7 +21,7 @@ from matinee.models.neural import checkpoint, losses, training  # noqa: E402
 from matinee.models.neural.items import Drops, ItemEncoder  # noqa: E402
 from matinee.models.neural.served import sequence_model  # noqa: E402
 
-NAMES = sorted(name for name in RECIPES if RECIPES[name].extra == "neural")
+NAMES = sorted(name for name in RECIPES if "SequenceModel" in RECIPES[name].model)
 RING = 12
 SMALL = {"width": 16, "length": 8, "epochs": 12, "batch": 8, "rate": 0.01, "dropout": 0.0}
 

@@ -27,7 +27,7 @@ from matinee.data.facts import collections_of, fact_vectors
 from matinee.data.rows import Bad, refuse
 from matinee.data.strength import RATING, strengths
 from matinee.protocols import Log
-from matinee.types import EVENT_KINDS, Floats, Interactions, Ints, Item
+from matinee.types import EVENT_KINDS, Floats, Interactions, Ints, Item, Pixels
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,6 +75,7 @@ class Dataset:
     bad: tuple[Bad, ...] = ()
     features: Mapping[str, Floats] = field(default_factory=dict)
     beyond: tuple[Item, ...] = ()
+    pictures: Pixels | None = None
 
     def interactions(self, feedback: str = "watched") -> Interactions:
         """The log for training. ``watched``: every rating counts 1, whatever its stars (what papers on MovieLens do);
@@ -85,7 +86,8 @@ class Dataset:
         size = len(self.users), len(self.items)
         facts, groups = fact_vectors(self.catalogue, size[1]), collections_of(self.catalogue, size[1])
         log = self.log
-        return Interactions(log.users, log.items, log.at, strength, *size, dict(self.features), facts, groups)
+        known = dict(self.features)
+        return Interactions(log.users, log.items, log.at, strength, *size, known, facts, groups, self.pictures)
 
     def with_features(self, features: Mapping[str, Floats]) -> Dataset:
         return replace(self, features={**self.features, **features})

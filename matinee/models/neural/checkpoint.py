@@ -65,6 +65,8 @@ def file_name(data: Interactions, settings: Mapping[str, Any], seed: int) -> str
         "strength": data.strength,
         **data.features,
     }
+    if data.pictures is not None and "past" in settings:  # the others never look
+        columns["pictures"] = data.pictures
     for name in sorted(columns):
         total.update(f"{name}{columns[name].shape}".encode())
         total.update(np.ascontiguousarray(columns[name]).data)
