@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +11,13 @@ import numpy as np
 
 from matinee.data.interactions import from_log
 from matinee.data.strength import table_of
-from matinee.errors import MatineeError
 from matinee.models.holdout import latest_slice
 from matinee.protocols import Source, Store
 from matinee.release import load_release
 from matinee.settings import Library
 from matinee.types import Interactions, Ints, Query
 
+log_ = logging.getLogger("matinee.serve")
 MOST = 5  # releases that are compared, the latest
 CASES, ENOUGH = 200, 30
 SHARE = 0.1  # of the log, where too little of it is later than every release
@@ -62,9 +63,9 @@ def compared(library: Library, store: Store) -> Comparison:
     for digest in recent:
         try:
             model = load_release(library.releases / digest).blend
-        except MatineeError:
-            continue  # it is listed as gone or damaged; there is nothing to measure
-        found.append(measured(digest, model, cases, plays, len(items)))
+            found.append(measured(digest, model, cases, plays, len(items)))
+        except Exception as error:  # noqa: BLE001 - gone, damaged or broken: the others are measured all the same
+            log_.warning("release %s is not measured: %s", digest, error)
     return Comparison(ready=True, cases=len(cases), unseen=share > 0, releases=tuple(found))
 
 

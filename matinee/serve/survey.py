@@ -3,6 +3,7 @@ for and kept until what it rests on has changed."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from matinee.serve.compare import Comparison, compared
 from matinee.serve.service import Ask, Service
 from matinee.types import EVENT_KINDS, Doubles, Ints, Item
 
+log = logging.getLogger("matinee.serve")
 T = TypeVar("T")
 EXAMPLES = 8  # items named for each gap
 ASKED = 40  # users whose slates tell how far recommendations reach
@@ -168,6 +170,8 @@ class Surveyor:
         def work() -> None:
             try:
                 self._kept[name] = (mark, make())
+            except Exception:  # whatever broke, the page goes on asking, and the log says why
+                log.exception("console: %s", name)
             finally:
                 with self._lock:
                     self._making.discard(name)
