@@ -186,13 +186,14 @@ class Catalogue:
         """The shelves by which items are scored: the fused one, or all that describe items where there is none."""
         return (self.shelves[FUSED],) if FUSED in self.shelves else self.content()
 
-    def fused_by(self, fusion: Fusion | None) -> Catalogue:
-        """The same catalogue with the fused vectors of a release, or with none. O(size x dims x fused dim)."""
+    def fused_by(self, fusion: Fusion | None, former: Catalogue | None = None) -> Catalogue:
+        """The same catalogue with the fused vectors of a release, or with none. O(size x dims x fused dim) for what
+        differs from ``former``."""
         if fusion is self.fusion or (fusion and self.fusion and fusion.made == self.fusion.made):
             return self
         shelves = {name: shelf for name, shelf in self.shelves.items() if name != FUSED}
         if fusion is not None:
-            vectors = fusion.rows(shelves, self.living)
+            vectors = fusion.rows(shelves, self.living, former.shelves if former else None)
             told = np.isfinite(vectors).all(axis=1)
             if told.any():
                 shelves[FUSED] = Shelf.build(fusion.space, self.living[told], vectors[told], self.size)

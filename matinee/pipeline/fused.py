@@ -9,9 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from matinee.types import Floats, Ints, Space
+from matinee.types import Bools, Floats, Ints, Space
 
 FUSED = "fused"
+BLOCK = 4096  # items fused at a time
 
 
 class Fuses(Protocol):
@@ -45,10 +46,29 @@ class Fusion:
     def space(self) -> Space:
         return Space(FUSED, self.made, self.fuser.dim)
 
-    def rows(self, shelves: Mapping[str, Vectors], rows: Ints) -> Floats:
-        """(n, dim) fused vectors of item rows; NaN where an item has nothing to fuse."""
-        known = {name: shelves[name] for name, key in self.spaces.items() if name in shelves}
-        features = {name: s.take(rows) for name, s in known.items() if s.space.key == self.spaces[name]}
-        if not features:
-            return np.full((len(rows), self.fuser.dim), np.nan, np.float32)
-        return self.fuser.fuse(features)
+    def rows(self, shelves: Mapping[str, Vectors], rows: Ints, former: Mapping[str, Vectors] | None = None) -> Floats:
+        """(n, dim) fused vectors of item rows; NaN where an item has nothing to fuse. ``former``: shelves with fused
+        vectors of this very fusion, which are taken for the items that have changed in nothing."""
+        used = self._used(shelves)
+        out = np.full((len(rows), self.fuser.dim), np.nan, np.float32)
+        old = former if former and FUSED in former and former[FUSED].space == self.space else None
+        if old is not None and self._used(old) != used:
+            old = None
+        for at in range(0, len(rows) if used else 0, BLOCK):
+            part = rows[at : at + BLOCK]
+            features = {m: shelves[m].take(part) for m in used}
+            fresh = np.ones(len(part), bool)
+            if old is not None:
+                fresh = np.any([unlike(features[m], old[m].take(part)) for m in used], axis=0)
+                out[at : at + BLOCK] = old[FUSED].take(part)
+            if fresh.any():
+                out[at + np.flatnonzero(fresh)] = self.fuser.fuse({m: x[fresh] for m, x in features.items()})
+        return out
+
+    def _used(self, shelves: Mapping[str, Vectors]) -> list[str]:
+        return [m for m, key in self.spaces.items() if m in shelves and shelves[m].space.key == key]
+
+
+def unlike(rows: Floats, others: Floats) -> Bools:
+    """(n,) where two rows differ; NaN is like NaN."""
+    return np.asarray(((rows != others) & ~(np.isnan(rows) & np.isnan(others))).any(axis=1), bool)

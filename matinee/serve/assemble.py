@@ -123,7 +123,7 @@ class State:
     def over(self, catalogue: Catalogue) -> State:
         """The same release over a changed catalogue."""
         trends = {half: popularity.grown(catalogue.size) for half, popularity in self.trends.items()}
-        return replace(self, catalogue=catalogue.fused_by(self.fusion), trends=trends)
+        return replace(self, catalogue=catalogue.fused_by(self.fusion, self.catalogue), trends=trends)
 
     def recounted(self, log_: Log) -> State:
         """The same with newer counts; what was made for the older ones is made for these before it returns, so that no

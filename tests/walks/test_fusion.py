@@ -228,3 +228,37 @@ def test_a_damaged_fusion_is_told(place) -> None:
         load_release(folder)
     assert error.value.code == "release.missing"
     shutil.rmtree(folder)
+
+
+def test_what_did_not_change_is_not_fused_again(place) -> None:
+    """A refresh fuses the items whose vectors are new or other; the result is that of fusing all."""
+    from matinee.pipeline.fused import Fusion
+
+    library, store = place()
+    train(library, store)
+    state = Service(library, store).state
+    catalogue, fusion, asked = state.catalogue, state.fusion, []
+
+    class Counting:
+        dim = fusion.fuser.dim
+
+        def fuse(self, features):
+            asked.append(max(len(x) for x in features.values()))
+            return fusion.fuser.fuse(features)
+
+    counted = Fusion(Counting(), fusion.spaces, fusion.made)
+    rng = np.random.default_rng(5)
+    bare = catalogue.fused_by(None)
+    changed = bare.with_item(3, Item(id="i3", title="Item 3"), {TEXT: rows(rng, TEXT, 2)})
+    again = changed.fused_by(counted, catalogue)
+    assert asked == [1]
+    whole = changed.fused_by(counted)
+    assert asked == [1, N]
+    assert np.allclose(again.shelves["fused"].vectors, whole.shelves["fused"].vectors, atol=1e-6)
+    assert np.array_equal(again.shelves["fused"].rows, whole.shelves["fused"].rows)
+    assert (
+        np.abs(again.shelves["fused"].take(np.array([3])) - catalogue.shelves["fused"].take(np.array([3]))).max() > 0.01
+    )
+    other = Fusion(Counting(), fusion.spaces, "another release")
+    changed.fused_by(other, catalogue)
+    assert asked == [1, N, N], "another fusion takes nothing over"
