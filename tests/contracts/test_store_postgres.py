@@ -9,9 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -311,6 +312,46 @@ def test_backup_and_check_of_a_server_from_the_command_line(address: str, tmp_pa
     assert told.returncode == 1
     assert "99 were written" in told.stdout
     assert "cannot be read" in told.stdout
+    assert not (library / "matinee.db").exists()
+
+
+@contextmanager
+def served(library: Path, *options: str) -> Iterator[httpx.Client]:
+    env = {**os.environ, "MATINEE_LANG": "en", "OMP_NUM_THREADS": "1", "MATINEE_CACHE": str(library / "no-cache")}
+    command = [sys.executable, "-m", "matinee", "serve", "--port", "0", "-L", str(library), *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stderr
+        line = process.stderr.readline()
+        address = next((word for word in line.split() if word.startswith("http")), None)
+        assert address, line + process.stderr.read()
+        try:
+            with httpx.Client(base_url=address, timeout=30) as client:
+                yield client
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_servers_share_a_server(address: str, tmp_path: Path) -> None:
+    """Two servers on one store, named by option and by setting: what one is told, the other answers with."""
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "matinee.toml").write_text("encoders = []\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/matinee.toml").write_text(f'encoders = []\nstore = "{address}"\n')
+    with closing(open_store(address)) as store:
+        store.put_items([Item(id=f"i{n}", title=f"title {n}") for n in range(9)])
+    with served(library, "--store", address) as one, served(tmp_path / "other") as two:
+        said = [{"id": f"e{n}", "user": "session", "kind": "hide", "item": f"i{n}"} for n in range(3)]
+        assert one.post("/api/v1/events", json=said).json()["accepted"] == 3
+        assert two.post("/api/v1/events", json=said).json()["duplicates"] == 3
+        assert two.post("/api/v1/users/ann/merge", json={"session": "session"}).json()["merged"]
+        for client in (one, two):
+            slate = client.get("/api/v1/users/ann/recommendations", params={"n": 50}).json()
+            assert {item["item"] for item in slate["items"]} == {f"i{n}" for n in range(3, 9)}
+        assert two.delete("/api/v1/users/session", params={"confirm": "session"}).json()["erased"]
+        assert one.get("/api/v1/users/ann/export").status_code == 404
     assert not (library / "matinee.db").exists()
 
 
