@@ -28,15 +28,18 @@ Progress = Callable[[str, int, int], None]
 
 
 def encoded_features(data: Dataset, names: Sequence[str], progress: Progress) -> dict[str, Floats]:
-    """name -> (n_items, dim) float32 unit rows, NaN where an item lacks words or a picture that can be read.
+    """modality -> (n_items, dim) float32 unit rows, NaN where an item lacks words or a picture that can be read.
+    ``names``: of ``READS``, or checkpoints that read such (``hub:...``).
 
-    Raises ``evaluate.setting`` for a name that is none of ``READS`` and ``weights.missing`` with what to do.
+    Raises ``evaluate.setting`` for another name and ``weights.missing`` with what to do, for checkpoints what
+    ``matinee.encoders.table`` raises.
     """
-    from matinee.encoders.table import load_encoder
+    from matinee.encoders.table import HUB, entry_of, load_encoder
 
     out = {}
     for name in names:
-        if name not in READS:
+        reads = entry_of(name).reads if name.startswith(HUB) else name
+        if reads not in READS:
             near = nearest(name, READS)
             raise MatineeError(
                 "evaluate.setting",
@@ -44,9 +47,9 @@ def encoded_features(data: Dataset, names: Sequence[str], progress: Progress) ->
                 f"条目可用 {'、'.join(READS)} 编码，而不是 {name!r}；是否指 {near!r}？",
             )
         encoder = load_encoder(name)
-        texts = {row: words(item) for row, item in data.catalogue.items()} if name == "text" else {}
-        files = pictures_of(data) if name == "frames" else {}
-        out[name] = _kept(encoder, texts, files, len(data.items), progress)
+        texts = {row: words(item) for row, item in data.catalogue.items()} if reads == "text" else {}
+        files = pictures_of(data) if reads == "frames" else {}
+        out[name if reads in out else reads] = _kept(encoder, texts, files, len(data.items), progress)
     return out
 
 
