@@ -15,6 +15,7 @@ import numpy as np
 
 from matinee.types import Bools, Doubles, Floats, Ints
 
+APART = 0.9  # seconds between keyframes from which a change may be told by their pictures alone
 PACKETS = 4_000_000  # a file of more packets is followed no further
 
 
@@ -38,9 +39,10 @@ class Packets:
 @dataclass(frozen=True, slots=True)
 class CodedCuts:
     """``differ``: how far two keyframes must differ (of 255) for a cut to lie between them, when the coder shows one;
-    ``alone``: how far when it shows none. At a cut a frame takes ``spike`` times the bytes of the largest but one of
-    its neighbours within ``beside`` seconds, ``usual`` times those of the upper quarter within twice that, and
-    ``share`` of a keyframe's; ``shortest`` seconds of a shot."""
+    ``alone``: how far when it shows none; half as far where that is three times what is usual there and the keyframes
+    are a second apart. At a cut a frame takes ``spike`` times the bytes of the largest but one of its neighbours within
+    ``beside`` seconds, ``usual`` times those of the upper quarter within twice that, and ``share`` of a keyframe's;
+    ``shortest`` seconds of a shot."""
 
     differ: float = 10.0
     alone: float = 40.0
@@ -63,10 +65,15 @@ class CodedCuts:
         for k in np.flatnonzero(changed >= self.differ).tolist():
             inside = np.arange(seen[k] + 1, seen[k + 1] + 1)
             told = inside[odd[inside] | spikes[inside]]
+            beside = np.concatenate([changed[max(0, k - 5) : k], changed[k + 1 : k + 6]])
+            apart = at[seen[k + 1]] - at[seen[k]] >= APART
+            usual = float(np.median(beside)) if len(beside) and apart else self.alone
             if len(told):
                 found += begins(at, key, told).tolist()
-            elif changed[k] >= self.alone:
+            elif changed[k] >= min(self.alone, max(self.alone / 2, 3 * usual)):
                 found.append(float(at[seen[k + 1]]))
+        last = np.arange(seen[-1] + 1, len(at))  # no keyframe comes after these to compare with
+        found += begins(at, key, last[spikes[last]]).tolist()
         kept: list[float] = []
         for moment in sorted(found):
             if moment - (kept[-1] if kept else float(at[seen[0]])) >= self.shortest:

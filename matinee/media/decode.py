@@ -100,6 +100,8 @@ def look(way: Way) -> dict[str, Any]:
     small = duration is not None and duration <= SMALL and duration * rate * area <= SMALL_PIXELS
     if duration is not None and (short or small) and job.shots:
         found = pass_through(way, duration, frames)
+    elif duration is None and job.shots:
+        found = survey(way, frames)
     else:
         for frame in through(way) if duration is None else keyframes(container, stream, job, trouble):
             frames.add(frame)

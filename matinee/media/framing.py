@@ -50,7 +50,7 @@ class Frames:
     colours: list[Floats] = field(default_factory=list)
     angle: int | None = None
 
-    def add(self, frame: Any) -> None:
+    def add(self, frame: Any, at: float | None = None) -> None:
         """Keeps a frame small, and large too when it may make the cover. About two milliseconds."""
         import av
 
@@ -60,7 +60,7 @@ class Frames:
             self.angle = angle if self.angle is None else self.angle
             if angle != self.angle or (self.kept and picture.shape != self.kept[0][1].shape):
                 return
-            self.kept.append((max(0.0, float(frame.time or 0.0)), picture))
+            self.kept.append((max(0.0, float(frame.time or 0.0) if at is None else at), picture))
             self.colours.append(palette(picture))
             value = worth(picture)
             if value > 0 and (len(self.finalists) < FINALISTS or value > min(f[0] for f in self.finalists)):
