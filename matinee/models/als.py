@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from matinee.models.common import positives, watched
-from matinee.models.factors import Factors
+from matinee.models.factors import Factors, factors
 from matinee.models.gram import user_items
 from matinee.models.rows import shared_out
 from matinee.types import Floats, Interactions, Ints
@@ -44,7 +44,7 @@ class IALS:
         known = watched(data) > 0
         items[~known] = 0
         settings = np.array([self.unobserved, self.ridge, self.scaling, self.power])
-        return Factors(self.name, items, known, settings)
+        return factors(self.name, items, known, settings)
 
     def half_step(self, x: Any, other: Floats) -> Floats:
         """(rows, dims): the best vector of every row of x against the others' vectors, by Cholesky in batches."""

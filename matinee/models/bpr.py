@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee.models.common import positives, watched
-from matinee.models.factors import Factors
+from matinee.models.factors import Factors, factors
 from matinee.types import Floats, Interactions, Ints
 
 
@@ -46,7 +46,7 @@ class BPR:
                 if len(rows):
                     self._step((users, items), speed, (seen.users[rows], seen.items[rows], other))
         items[~known] = 0
-        return Factors(self.name, items, known, np.array([0.0, 0.1, 1.0, self.power]))
+        return factors(self.name, items, known, np.array([0.0, 0.1, 1.0, self.power]))
 
     def _step(
         self, factors: tuple[Floats, Floats], speed: tuple[Floats, Floats], rows: tuple[Ints, Ints, Ints]

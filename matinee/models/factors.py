@@ -16,7 +16,7 @@ from matinee.types import Bools, Candidates, Doubles, Floats, Ints, Query
 @dataclass(frozen=True, slots=True)
 class Factors:
     """``items`` (n, dims); ``known`` (n,): trained on; ``settings``: the weight of the unobserved, ridge, scaling,
-    power.
+    power; ``square`` (dims, dims): items'items, which every request needs. Make one with ``factors``.
 
     The user's vector minimises the squared error over the history (target 1, or -1 where disliked, confidence the
     weight) and, with ``unobserved``, over all items (target 0): it is linear in the history, so reasons add up.
@@ -26,26 +26,32 @@ class Factors:
     items: Floats
     known: Bools
     settings: Doubles
+    square: Doubles
 
     def _heard(self, query: Query) -> Taste:
         said = taste(query.history, len(self.known), float(self.settings[3]))
         heard = self.known[said.items]
         return Taste(said.at[heard], said.items[heard], said.weight[heard])
 
-    def _parts(self, said: Taste) -> Floats:
-        """(history, dims): what each event adds to the user's vector."""
+    def _system(self, said: Taste) -> tuple[Doubles, Doubles]:
+        """(dims, dims) and (history, dims): what the user's vector solves, event by event."""
         unobserved, ridge, scaling, _ = self.settings.tolist()
         own = self.items[said.items].astype(np.float64)
-        left = unobserved * (self.items.T @ self.items).astype(np.float64)
-        left += (own * np.abs(said.weight)[:, None]).T @ own
+        left = unobserved * self.square + (own * np.abs(said.weight)[:, None]).T @ own
         left[np.diag_indices_from(left)] += ridge * (len(own) + unobserved * len(self.items)) ** scaling + 1e-9
-        return np.linalg.solve(left, (own * said.weight[:, None]).T).T.astype(np.float32)
+        return left, own * said.weight[:, None]
+
+    def _parts(self, said: Taste) -> Floats:
+        """(history, dims): what each event adds to the user's vector."""
+        left, right = self._system(said)
+        return np.linalg.solve(left, right.T).T.astype(np.float32)
 
     def _everything(self, query: Query) -> Floats:
         said = self._heard(query)
         if not len(said.items):
             return silence(len(self.known))
-        scores = self.items @ self._parts(said).sum(0)
+        left, right = self._system(said)
+        scores = self.items @ np.linalg.solve(left, right.sum(0)).astype(np.float32)
         return np.where(self.known, scores, np.float32(np.nan)).astype(np.float32)
 
     def retrieve(self, query: Query, n: int) -> Candidates:
@@ -70,4 +76,8 @@ class Factors:
 
     @staticmethod
     def from_arrays(name: str, arrays: Mapping[str, Any]) -> Factors:
-        return Factors(name, arrays["items"], arrays["known"], arrays["settings"])
+        return factors(name, arrays["items"], arrays["known"], arrays["settings"])
+
+
+def factors(name: str, items: Floats, known: Bools, settings: Doubles) -> Factors:
+    return Factors(name, items, known, settings, (items.T @ items).astype(np.float64))
