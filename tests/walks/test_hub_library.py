@@ -340,3 +340,20 @@ class TestWeights:
         own = shutil.copytree(folder("bert"), tmp_path / "own")
         (own / "model.safetensors").unlink()
         assert run("verify", named(own)) == {named(own): "refused"}
+
+
+def test_a_data_set_is_evaluated_by_a_checkpoint(folder, tmp_path):
+    """``matinee evaluate --encode hub:... --fuse``: content by the checkpoint's vectors, fused."""
+    from matinee.evaluation.run import Settings, evaluate
+
+    rng = np.random.default_rng(0)
+    titles = ["a dog in the park", "the piano", "a car in the road", "the cat"]
+    rows = [f"i{n},{titles[n % 4]} {titles[n // 4 % 4]}" for n in range(40)]
+    (tmp_path / "items.csv").write_text("item,title\n" + "\n".join(rows) + "\n")
+    log = [f"u{u},i{int(i)},{1000 + 10 * k + u % 7}" for u in range(30) for k, i in enumerate(rng.permutation(40)[:12])]
+    (tmp_path / "log.csv").write_text("user,item,timestamp\n" + "\n".join(log) + "\n")
+    names = (named(folder("bert")),)
+    for fuse in ("none", "beside"):
+        asked = Settings(recipes=("content",), encode=names, fuse=fuse, resamples=20, flips=50, warm_up=False)
+        outcome = evaluate(tmp_path / "log.csv", asked, items=tmp_path / "items.csv")
+        assert outcome.results[0].metrics["ndcg@10"].value > 0
