@@ -23,7 +23,7 @@ Signs = NDArray[np.uint64]
 HOP, WINDOW = 640, 4096  # samples: 40 ms, 256 ms
 SHORTEST = 75  # frames of sound: three seconds must agree
 CROPS = (0.0, 0.05, 0.1)  # of each side
-FINE_SIDE, FINE_MOST = 16, 160  # marks are kept whole up to so many
+FINE_SIDE, FINE_MOST, DENSE = 16, 160, 1.05  # marks are kept whole up to so many, and so many seconds apart
 FEATURELESS = 8.0  # a mark of less contrast than this, of 255, resembles every other such mark
 
 
@@ -60,7 +60,8 @@ def print_of(
         signs = np.stack([mark_signs(marks, crop) for crop in CROPS], axis=1)
         if signs.any():
             out |= {"at": [round(float(mark_at[i]), 3) for i in order], "signs": packed(signs.astype("<u8"))}
-            if len(marks) <= FINE_MOST:
+            apart = float(np.median(np.diff(np.sort(np.asarray(mark_at))))) if len(marks) > 2 else 0.0
+            if len(marks) <= FINE_MOST and apart <= DENSE:
                 out["fine"] = packed(shrunk(marks, FINE_SIDE, FINE_SIDE).round().astype(np.uint8))
     if clip.sound is not None:
         words, heard = sound_words(clip.sound, windows or [(0.0, len(clip.sound))])

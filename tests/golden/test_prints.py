@@ -120,6 +120,16 @@ def test_the_trim_of_a_long_film_is_found_and_an_episode_with_the_same_titles_is
     assert found([fact(one, rate=0.25), fact(shuffled, rate=0.25)]) == set()  # the same pictures in another order
 
 
+def test_a_film_with_few_keyframes_is_laid_over_one_with_many():
+    """One coder sets a keyframe every ten seconds, the other every two; shots last six."""
+    shots = [room(500 + n).clip(0, 255).astype(np.uint8) for n in range(60)]
+    sparse = np.stack([shots[min(59, int(t / 6))] for t in np.arange(0, 360, 10.0)])
+    dense = np.stack([again(shots[int((t + 72) / 6)]) for t in np.arange(0, 216, 2.0)])
+    (near,) = near_pairs({0: fact(sparse, rate=0.1), 1: fact(dense, rate=0.5)}, [0, 1])
+    assert (near.by, near.share) == ("picture", pytest.approx(1.0, abs=0.1))
+    assert near.shift == pytest.approx(72, abs=2.5)
+
+
 def test_blank_and_still_pictures():
     blank = np.full((20, 96, 128), 7, np.uint8)
     assert "at" not in fact(blank)
