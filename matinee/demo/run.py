@@ -13,6 +13,7 @@ from matinee import __version__
 from matinee.demo import samples
 from matinee.demo.manifest import manifest, raw
 from matinee.errors import MatineeError, language
+from matinee.protocols import Store
 from matinee.registry import Progress
 from matinee.settings import SETTINGS, Library, Settings, cache_folder
 
@@ -40,6 +41,7 @@ def prepared(path: Path, teller: Teller) -> Library:
     mark, made_by = library.path / DONE, _fingerprint()
     if _read(mark) == made_by and library.database.is_file():
         teller.say(_t(f"The demo library at {path} is ready.", f"演示库 {path} 已就绪。"))
+        learn_again(library, teller)
     else:
         prepare(library, teller)
         mark.write_text(json.dumps({"made_by": made_by}), encoding="utf-8")
@@ -68,16 +70,38 @@ def prepare(library: Library, teller: Teller) -> None:
     teller.say(_t("3/4 Watching and listening to them ...", "3/4 观看、聆听并理解内容 ..."))
     from matinee.ingest import ingest
     from matinee.store import open_store
-    from matinee.train import train
 
     store = open_store(library.database)
     try:
         report = ingest(library, store, catalogues, teller.working)
         teller.say(report.say())
         teller.say(_t("4/4 Learning from the watch log ...", "4/4 从观看记录中学习 ..."))
-        train(library, store, progress=lambda _, share: teller.working(_t("learning", "学习"), int(share * 100), 100))
+        _learn(library, store, teller)
     finally:
         store.close()
+
+
+def learn_again(library: Library, teller: Teller) -> None:
+    """Trains where the release in force cannot be used: damaged, deleted, or of another version of Matinee."""
+    from matinee.release import load_release
+    from matinee.store import open_store
+
+    store = open_store(library.database)
+    try:
+        current = store.release()
+        try:
+            load_release(library.releases / (current[0] if current else "none"))
+        except MatineeError as error:
+            teller.say(_t(f"{error.en} Learning again ...", f"{error.zh}正在重新学习 ..."))
+            _learn(library, store, teller)
+    finally:
+        store.close()
+
+
+def _learn(library: Library, store: Store, teller: Teller) -> None:
+    from matinee.train import train
+
+    train(library, store, progress=lambda _, share: teller.working(_t("learning", "学习"), int(share * 100), 100))
 
 
 def fetch_samples(library: Library, teller: Teller) -> list[Path]:

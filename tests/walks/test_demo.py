@@ -15,9 +15,11 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from matinee.demo import run
 from matinee.demo.manifest import manifest
 from matinee.demo.samples import Fetched, fetch, write_clips, write_movies
 from matinee.errors import MatineeError
+from matinee.settings import Library
 from tests import weights
 from tests.walks import wheels
 from tests.walks.serving import free_port
@@ -137,9 +139,23 @@ def test_the_demo_from_nothing_to_the_second_start(tmp_path):
         assert time.monotonic() - begun < 15
         assert ask(port, "health")["items"] == 93 + 1682
         assert stopped(child)[0] == 0
+        what_cannot_serve_is_learned_again(library)
     finally:
         child.kill()
         child.communicate()
+
+
+def what_cannot_serve_is_learned_again(path: Path) -> None:
+    library, said = Library.open(path), []
+    teller = run.Teller(said.append, lambda *_: None, lambda *_: None)
+    run.learn_again(library, teller)
+    assert said == []  # a release that serves is left alone
+    (folder,) = library.releases.glob("*/manifest.json")
+    folder.unlink()
+    run.learn_again(library, teller)
+    assert len(said) == 1
+    run.learn_again(library, teller)
+    assert len(said) == 1
 
 
 def the_library_is_whole(port: int) -> None:
