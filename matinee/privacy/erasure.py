@@ -90,9 +90,8 @@ def rewritten(folder: Path, digest: str, rows: Ints) -> str | None:
         return None  # a release that cannot be read serves nobody
     changed: dict[str, bytes] = {}
     for name in files:
-        blob = read(folder / name)
-        if name == f"{KEEPS_ROWS}.safetensors" or f"{KEEPS_ROWS}/".encode() in blob[: 1 << 20]:
-            arrays = without(tensors.unpack(blob), rows)
+        if any(np.diff(starts)[rows[rows < len(starts) - 1]].any() for starts in starts_of(folder / name)):
+            arrays = without(tensors.unpack(read(folder / name)), rows)
             if arrays is not None:
                 changed[name] = tensors.pack(arrays)
     if not changed:
@@ -103,13 +102,33 @@ def rewritten(folder: Path, digest: str, rows: Ints) -> str | None:
     return fresh
 
 
+def starts_of(path: Path) -> list[Ints]:
+    """Where each user's row begins, of every ``user_knn`` in a file of arrays; read alone, for the file may be large."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > tensors.HEADER_LIMIT:
+            return []
+        header: dict[str, Any] = json.loads(file.read(size))
+        found = []
+        for key in header:
+            if _is_row_index(key, path.stem) and f"{key.removesuffix('starts')}columns" in header:
+                begin, end = header[key]["data_offsets"]
+                file.seek(8 + size + begin)
+                found.append(np.frombuffer(file.read(end - begin), "<i8").astype(np.int64))
+    return found
+
+
+def _is_row_index(key: str, model: str = KEEPS_ROWS) -> bool:
+    return key.endswith(f"{KEEPS_ROWS}/starts") or (key == "starts" and model == KEEPS_ROWS)
+
+
 def without(arrays: Mapping[str, Any], rows: Ints) -> dict[str, Any] | None:
     """The arrays with these users' rows empty, wherever a ``user_knn`` lies among them; None where they are empty
     already."""
     out, touched = dict(arrays), False
     for key in arrays:
         prefix = key.removesuffix("starts")
-        if prefix == key or (prefix and not prefix.endswith(f"{KEEPS_ROWS}/")) or f"{prefix}columns" not in arrays:
+        if not _is_row_index(key) or f"{prefix}columns" not in arrays:
             continue
         starts = np.asarray(arrays[key], np.int64)
         lengths = np.diff(starts)
