@@ -149,8 +149,8 @@ def quantise(source: Path, target: Path, how: How, learn: Sequence[Feeds]) -> No
             status=503,
             exit_code=1,
         ) from error
-    root, level = logging.getLogger(), logging.getLogger().level
-    root.setLevel(logging.ERROR)  # it advises on the root logger
+    root, level, handlers = logging.getLogger(), logging.getLogger().level, list(logging.getLogger().handlers)
+    root.setLevel(logging.ERROR)  # it advises on the root logger, and puts a handler there
     try:
         if how == "dynamic":
             q.quantize_dynamic(str(source), str(target), weight_type=q.QuantType.QInt8, per_channel=True)
@@ -172,6 +172,8 @@ def quantise(source: Path, target: Path, how: How, learn: Sequence[Feeds]) -> No
         )  # fmt: skip
     finally:
         root.setLevel(level)
+        for handler in [h for h in root.handlers if h not in handlers]:
+            root.removeHandler(handler)
 
 
 def compared(exact: Any, quick: Any, check: Sequence[Feeds], output: str, rounds: int = 3) -> Verdict:
