@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from matinee.errors import MatineeError
 from matinee.models import tensors
 from matinee.protocols import Store
 from matinee.settings import Library
@@ -84,16 +85,15 @@ def finish(library: Library, store: Store) -> tuple[str, ...]:
 
 def rewritten(folder: Path, digest: str, rows: Ints) -> str | None:
     """The digest of the same release without these users, whole on the disk; None if it holds none of them."""
-    try:
-        files = release_files(folder)
-    except (OSError, ValueError):
-        return None  # a release that cannot be read serves nobody
     changed: dict[str, bytes] = {}
-    for name in files:
-        if any(np.diff(starts)[rows[rows < len(starts) - 1]].any() for starts in starts_of(folder / name)):
-            arrays = without(tensors.unpack(read(folder / name)), rows)
-            if arrays is not None:
-                changed[name] = tensors.pack(arrays)
+    try:
+        for name in release_files(folder):
+            if any(np.diff(starts)[rows[rows < len(starts) - 1]].any() for starts in starts_of(folder / name)):
+                arrays = without(tensors.unpack(read(folder / name)), rows)
+                if arrays is not None:
+                    changed[name] = tensors.pack(arrays)
+    except (OSError, ValueError, LookupError, TypeError, MatineeError):
+        return None  # a release that cannot be read serves nobody; ``matinee check`` names it
     if not changed:
         return None
     fresh = hashlib.sha256(f"{digest} without {rows.tolist()}".encode()).hexdigest()[:16]
@@ -103,7 +103,7 @@ def rewritten(folder: Path, digest: str, rows: Ints) -> str | None:
 
 
 def starts_of(path: Path) -> list[Ints]:
-    """Where each user's row begins, of every ``user_knn`` in a file of arrays; read alone, for the file may be large."""
+    """Where each user's row begins, of every ``user_knn`` in a file of arrays; read alone, for such files are large."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if size > tensors.HEADER_LIMIT:

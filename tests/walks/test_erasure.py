@@ -233,3 +233,13 @@ def test_an_erasure_killed_at_each_step_is_finished(library: Library, tmp_path: 
         assert set(rows_kept(at, row)) == {0}, step
         assert traces(copy, *SECRETS) == [], step
         assert check(at.database, at.path) == [], step
+
+
+def test_a_damaged_release_stops_nothing(library: Library) -> None:
+    """Neither the erasure nor any later command; ``check`` names it."""
+    for file in library.releases.glob("*/user_knn.safetensors"):
+        file.write_bytes(file.read_bytes()[:20] + b"\xff" * 40)
+    store = open_store(library.database)
+    assert erasure.erase(library, store, PERSON).found
+    store.close()
+    assert {piece.code for piece in check(library.database, library.path)} == {"check.release"}
