@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from matinee.errors import MatineeError
 from matinee.models import RECIPES, load_model, load_recipe, tensors
 from matinee.models.neural import sequences as seq
+from matinee.models.neural.semantic import codebooks, dims_of, side_by_side, words
 from matinee.models.neural.vectors import contents, counted
 from matinee.types import Candidates
 from tests.contracts.checkerboard import ITEMS, START, checkerboard, log, query
@@ -75,7 +77,9 @@ def network(name, width=16):
         patch.setattr(module, "fit", caught)
         load_recipe(name, {"width": width, "length": 10}).fit(board, seed=0)
     torch.manual_seed(5)
-    net = training.Net(ItemEncoder(counted(board.items, ITEMS), content, width, Drops(), 5.0), body[0])
+    rows, has = side_by_side(content, dims_of(content), ITEMS)
+    books = codebooks(rows[has], 2, 4, 0)
+    net = training.Net(ItemEncoder(counted(board.items, ITEMS), content, width, Drops(), 5.0, books), body[0])
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -314,3 +318,43 @@ def test_the_table_of_recipes_does_not_import_pytorch() -> None:
     code = "import sys, matinee.models, matinee.models.neural.served; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+SMALL_NET = {"width": 16, "length": 10, "epochs": 20, "batch": 4, "rate": 0.01}
+
+
+def test_semantic_ids_are_the_nearest_means_level_by_level() -> None:
+    rng = np.random.default_rng(0)
+    centres = 10 * rng.standard_normal((4, 6))
+    rows = (centres[np.repeat(np.arange(4), 50)] + rng.standard_normal((200, 6))).astype(np.float32)
+    books = codebooks(rows, 2, 8, 0)
+    found = words(rows, books)
+    assert books.shape == (2, 8, 6)
+    assert found.shape == (200, 2)
+    assert set(found[:, 1].tolist()) <= set(range(8, 16))
+    of_cluster = [set(found[k * 50 : (k + 1) * 50, 0].tolist()) for k in range(4)]
+    assert not any(a & b for n, a in enumerate(of_cluster) for b in of_cluster[n + 1 :]), "no word for two clusters"
+    left = rows.copy()
+    for level, means in enumerate(books):
+        distance = ((left[:, None] - means[None]) ** 2).sum(2)
+        np.testing.assert_array_equal(found[:, level] - 8 * level, distance.argmin(1))
+        left = left - means[distance.argmin(1)]
+    assert (left**2).mean() < 0.5 * ((rows - books[0][found[:, 0]]) ** 2).mean() + 0.5 * (rows**2).mean()
+    assert (left**2).sum() < ((rows - books[0][found[:, 0]]) ** 2).sum()
+    np.testing.assert_array_equal(codebooks(rows, 2, 8, 0), books)
+    assert codebooks(rows[:5], 2, 8, 0).shape == (0, 0, 6)
+    assert words(rows, codebooks(rows, 0, 8, 0)).shape == (200, 0)
+
+
+def test_words_alone_tell_a_new_item_apart() -> None:
+    """Projections switched off: what is left of an item nobody has watched are its semantic ids."""
+    board = checkerboard()
+    model = load_recipe("gru4rec", {**SMALL_NET, "semantic_words": 4}).fit(board, seed=0)
+    assert "semantic" in model.weights
+    blind = {k: np.zeros_like(v) if k.startswith("project.") else v for k, v in model.weights.items()}
+    features = {k: np.concatenate([v, v[:2]]) for k, v in board.features.items()}
+    grown = replace(model, weights=blind).with_features(features)
+    score = grown.score(query([1, 5, 9]), every(ITEMS + 2))
+    assert score[ITEMS + 1] > score[ITEMS], "the odd newcomer shares words with the odd"
+    without = load_recipe("gru4rec", {**SMALL_NET, "semantic_levels": 0}).fit(board, seed=0)
+    assert "semantic" not in without.weights

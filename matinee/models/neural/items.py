@@ -1,6 +1,7 @@
-"""The item encoder that all sequence models share: e_i = LN(m_i v_i + sum_m g_m W_m c_i^m).
+"""The item encoder that all sequence models share: e_i = LN(m_i v_i + sum_m g_m W_m c_i^m + g_s sum_l s_l(i)).
 
-An item is its own vector v_i plus what it reads, looks and sounds like (c_i^m, projected). While training, v_i is
+An item is its own vector v_i plus what it reads, looks and sounds like (c_i^m, projected), plus the vectors of its
+semantic ids (``semantic``), which items of like content share. While training, v_i is
 dropped at times, so that content alone must do. When asked, m_i = n_i / (n_i + k) lets an item grow from its content
 into its own vector as it is watched, without a jump. An item nobody has watched is its content.
 """
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from matinee.models.neural.semantic import dims_of, side_by_side, words
 from matinee.models.neural.vectors import Content
 from matinee.types import Floats, Ints
 
@@ -23,17 +25,28 @@ START = 0.005  # a norm follows, so the size is free; small vectors turn faster 
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """Chances while training. ``id``: of an item's own vector, where the item has content; ``modality``: of each."""
+    """Chances while training. ``id``: of an item's own vector, where the item has content; ``modality``: of each,
+    and of the semantic ids."""
 
     id: float = 0.4
     modality: float = 0.2
 
 
 class ItemEncoder(nn.Module):
-    """``watches`` (n,): positive rows of each item; ``content``: standardised features; ``half``: k above."""
+    """``watches`` (n,): positive rows of each item; ``content``: standardised features; ``half``: k above; ``books``:
+    of ``semantic.codebooks``."""
 
-    def __init__(self, watches: Ints, content: Mapping[str, Content], width: int, drops: Drops, half: float) -> None:
+    def __init__(
+        self, watches: Ints, content: Mapping[str, Content], width: int, drops: Drops, half: float, books: Floats
+    ) -> None:
         super().__init__()
+        self.books = books
+        rows, has = side_by_side(content, dims_of(content), len(watches))
+        self.register_buffer("words", torch.from_numpy(words(rows, books)), persistent=False)
+        self.register_buffer("worded", torch.from_numpy(has & bool(len(books))), persistent=False)
+        if len(books):
+            self.semantic = nn.Parameter(torch.randn(books.shape[0] * books.shape[1], width) * START)
+            self.semantic_gate = nn.Parameter(torch.ones(()))
         self.drops, self.names = drops, sorted(content)
         self.own = nn.Parameter(torch.randn(len(watches), width) * START)
         self.gates = nn.ParameterDict({name: nn.Parameter(torch.ones(())) for name in self.names})
@@ -57,6 +70,13 @@ class ItemEncoder(nn.Module):
             part = self.project[name](_take(self.get_buffer(f"content_{name}"), rows))
             total = total + self.gates[name] * part * keep[:, None]
             backed = backed | keep
+        if len(self.books):
+            keep = _take(self.get_buffer("worded"), rows)
+            if self.training:
+                keep = keep & (torch.rand(len(own), device=own.device) >= self.drops.modality)
+            shared = self.semantic[_take(self.get_buffer("words"), rows)].sum(1)
+            total = total + self.semantic_gate * shared * keep[:, None]
+            backed = backed | keep
         if not self.training:
             own = own * _take(self.get_buffer("trust"), rows)[:, None]
         elif self.names:
@@ -68,6 +88,8 @@ class ItemEncoder(nn.Module):
         out = {"own": self.own, "trust": self.get_buffer("trust"), "scale": self.norm.weight, "shift": self.norm.bias}
         for name in self.names:
             out[f"project.{name}"] = self.gates[name] * self.project[name].get_parameter("weight")
+        if len(self.books):
+            out["semantic"], out["books"] = self.semantic_gate * self.semantic, torch.from_numpy(self.books)
         return {key: value.detach().cpu().numpy().astype(np.float32) for key, value in out.items()}
 
 

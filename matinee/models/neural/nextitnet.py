@@ -34,6 +34,8 @@ class NextItNet:
     id_dropout: float = 0.4
     modality_dropout: float = 0.2
     warm: float = 5.0
+    semantic_levels: int = 2
+    semantic_words: int = 64
     name: str = "nextitnet"
 
     def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:

@@ -19,6 +19,7 @@ from matinee.models.neural import checkpoint
 from matinee.models.neural.checkpoint import Run, State
 from matinee.models.neural.items import Drops, ItemEncoder
 from matinee.models.neural.losses import full_softmax, sampled_softmax
+from matinee.models.neural.semantic import codebooks, dims_of, side_by_side
 from matinee.models.neural.sequences import Batch, Sequences, batch, batches, hold_out, sequences
 from matinee.models.neural.served import SequenceModel, sequence_model, silent_model
 from matinee.models.neural.vectors import contents, counted
@@ -31,7 +32,8 @@ FULL_ITEMS = 10_000  # up to here the softmax runs over all items
 class Plan:
     """What recipes have in common. ``negatives``: drawn per batch when there are more than 10,000 items (or always,
     with ``sampled``). ``mask``: 0 learns the next item at every place; above 0 that share of places is hidden and
-    guessed (Cloze). ``half``: k of the item encoder. ``patience``: epochs without a better validation."""
+    guessed (Cloze). ``half``: k of the item encoder; ``words``: levels and
+    size of its semantic ids. ``patience``: epochs without a better validation."""
 
     width: int
     length: int
@@ -45,6 +47,7 @@ class Plan:
     sampled: bool = False
     mask: float = 0.0
     decay: float = 0.0
+    words: tuple[int, int] = (0, 0)
 
 
 class Settings(Protocol):
@@ -69,6 +72,10 @@ class Settings(Protocol):
     @property
     def warm(self) -> float: ...
     @property
+    def semantic_levels(self) -> int: ...
+    @property
+    def semantic_words(self) -> int: ...
+    @property
     def negatives(self) -> int: ...
     @property
     def sampled(self) -> bool: ...
@@ -80,6 +87,7 @@ def plan_of(recipe: Settings, *, mask: float = 0.0) -> Plan:
         width=recipe.width, length=recipe.length, epochs=recipe.epochs, batch=recipe.batch, rate=recipe.rate,
         patience=recipe.patience, drops=Drops(recipe.id_dropout, recipe.modality_dropout), half=recipe.warm,
         negatives=recipe.negatives, sampled=recipe.sampled, mask=mask,
+        words=(recipe.semantic_levels, recipe.semantic_words),
     )  # fmt: skip
 
 
@@ -134,7 +142,9 @@ def fit(
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         watches = counted(log.items, data.n_items)
-        net = Net(ItemEncoder(watches, content, plan.width, plan.drops, plan.half), body()).to(device)
+        rows, has = side_by_side(content, dims_of(content), data.n_items)
+        books = codebooks(rows[has], *plan.words, seed)
+        net = Net(ItemEncoder(watches, content, plan.width, plan.drops, plan.half, books), body()).to(device)
         optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=plan.decay)
         chance = torch.from_numpy(watches / max(watches.sum(), 1)).float().clamp_min(1e-12).log().to(device)
         lesson = Lesson(net, optimiser, learn, held, chance, plan, seed)

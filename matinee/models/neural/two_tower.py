@@ -36,6 +36,8 @@ class TwoTower:
     id_dropout: float = 0.4
     modality_dropout: float = 0.2
     warm: float = 5.0
+    semantic_levels: int = 2
+    semantic_words: int = 64
     name: str = "two_tower"
 
     def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:

@@ -55,7 +55,9 @@ def standardised(vectors: Floats, mean: Floats, spread: float) -> Content:
 
 def encode(weights: Mapping[str, Any], content: Mapping[str, Content], n_items: int) -> tuple[Floats, Bools]:
     """(n_items, width) float32 and which items are known at all: watched in training, or with content.
-    ``ItemEncoder`` in NumPy: e_i = LN(m_i v_i + sum_m g_m W_m c_i^m)."""
+    ``ItemEncoder`` in NumPy: e_i = LN(m_i v_i + sum_m g_m W_m c_i^m + g_s sum_l s_l(i))."""
+    from matinee.models.neural.semantic import known_dims, side_by_side, words
+
     own, trust = weights["own"], weights["trust"]
     total = np.zeros((n_items, own.shape[1]), np.float32)
     known = np.zeros(n_items, bool)
@@ -66,6 +68,10 @@ def encode(weights: Mapping[str, Any], content: Mapping[str, Content], n_items: 
         m = min(n_items, len(part.rows))
         total[:m] += part.rows[:m] @ weights[f"project.{name}"].T
         known[:m] |= part.has[:m]
+    if "books" in weights:
+        names = [key.removeprefix("project.") for key in weights if key.startswith("project.")]
+        rows, has = side_by_side(content, known_dims(weights, names), n_items)
+        total += weights["semantic"][words(rows, weights["books"])].sum(1) * has[:, None]
     wide = total - total.mean(1, keepdims=True)
     wide /= np.sqrt((wide**2).mean(1, keepdims=True) + NORM_EPS)
     return (wide * weights["scale"] + weights["shift"]).astype(np.float32), known
