@@ -7,6 +7,8 @@ MovieLens-1M, the last film of every user is the test. Everybody learns from the
 run with ``fade`` and ``power`` 0) and names the best ten films that a user has not seen; this file counts NDCG@10 and
 its interval. Every library runs in its own Python and in processes of its own, by turns, ``--rounds`` times; the median
 of the fits is told, and the peak of the process's memory. ``ask`` is the time for ten films for all 6,040 users.
+Cornac's ItemKNN is made for ratings: on a 0/1 matrix, centred to zeros, it knows nothing (NDCG@10 .001), so it is left
+out.
 """
 
 from __future__ import annotations
@@ -32,7 +34,6 @@ RUNS: list[tuple[str, str, dict[str, float]]] = [
     ("implicit", "ials", {"factors": 64, "regularization": 0.1, "alpha": 10.0, "iterations": 15}),
     (OURS, "item_knn", {"neighbours": 100, "shrink": 0.0, "power": 0.0}),
     ("implicit", "item_knn", {"K": 100}),
-    ("cornac", "item_knn", {"k": 100}),
 ]
 CHILD = """
 import json, resource, sys, time
@@ -51,9 +52,9 @@ if whose == "implicit":
     else:
         from implicit.nearest_neighbours import CosineRecommender
         model = CosineRecommender(**whole, num_threads=threads)
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     model.fit(x, show_progress=False)
-    fit = time.perf_counter() - start
+    fit, cpu = time.perf_counter() - start, time.process_time() - worked
     start = time.perf_counter()
     best = model.recommend(np.arange(shape[0]), x, N=10, filter_already_liked_items=True)[0]
 else:
@@ -61,11 +62,10 @@ else:
     from cornac.data import Dataset
     triples = list(zip(users.tolist(), items.tolist(), [1.0] * len(users)))
     data = Dataset.from_uir(triples)
-    model = cornac.models.EASE(**whole, verbose=False) if what == "ease" else cornac.models.ItemKNN(
-        **whole, similarity="cosine", num_threads=threads, verbose=False)
-    start = time.perf_counter()
+    model = cornac.models.EASE(**whole, verbose=False)
+    start, worked = time.perf_counter(), time.process_time()
     model.fit(data)
-    fit = time.perf_counter() - start
+    fit, cpu = time.perf_counter() - start, time.process_time() - worked
     row_of = np.array([data.iid_map[item] for item in range(shape[1])])
     start = time.perf_counter()
     best = np.zeros((shape[0], 10), np.int64)
@@ -76,7 +76,7 @@ else:
         best[user] = near[np.argsort(-score[near], kind="stable")]
 ask = time.perf_counter() - start
 np.save(folder + "/best.npy", best)
-print(json.dumps({"fit": fit, "ask": ask, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}))
+print(json.dumps({"fit": fit, "cpu": cpu, "ask": ask, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}))
 """
 
 
@@ -94,9 +94,9 @@ def ours(what: str, settings: dict[str, float], folder: str) -> dict[str, float]
     ones = np.ones(len(users), np.float32)
     data = Interactions(users, items, np.arange(len(users), dtype=np.float64), ones, *shape)
     recipe = load_recipe(what, settings)
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     model = recipe.fit(data, seed=0)
-    fit = time.perf_counter() - start
+    fit, cpu = time.perf_counter() - start, time.process_time() - worked
     starts, best = data.starts, np.zeros((shape[0], 10), np.int64)
     start = time.perf_counter()
     for user in range(shape[0]):
@@ -107,7 +107,7 @@ def ours(what: str, settings: dict[str, float], folder: str) -> dict[str, float]
         best[user, len(fresh) :] = -1
     ask = time.perf_counter() - start
     np.save(f"{folder}/best.npy", best)
-    return {"fit": fit, "ask": ask, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
+    return {"fit": fit, "cpu": cpu, "ask": ask, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
 
 
 def run(whose: str, what: str, settings: dict[str, float], folder: str, threads: int) -> dict[str, float]:
@@ -167,11 +167,16 @@ def table(
             answers[at].append(run(whose, what, settings, folder, given.threads))
             quality[at] = gains(np.load(f"{folder}/best.npy"), targets)
     print(f"{given.threads} threads, {given.rounds} rounds, medians")
-    print(f"{'recipe':<10} {'library':<9} {'fit s':>7} {'ask s':>7} {'peak MB':>8} {'NDCG@10':>8} {'95% interval':>17}")
+    print(
+        f"{'recipe':<10} {'library':<9} {'fit s':>7} {'cpu s':>7} {'ask s':>7} {'peak MB':>8} {'NDCG@10':>8} {'95% interval':>17}"
+    )
     for (whose, what, _), found, values in zip(runs, answers, quality, strict=True):
-        fit, ask, most = (float(np.median([one[key] for one in found])) for key in ("fit", "ask", "peak"))
+        keys = ("fit", "cpu", "ask", "peak")
+        fit, cpu, ask, most = (float(np.median([one[key] for one in found])) for key in keys)
         low, high = interval(values)
-        print(f"{what:<10} {whose:<9} {fit:7.2f} {ask:7.2f} {most:8.0f} {values.mean():8.4f} [{low:.4f}, {high:.4f}]")
+        print(
+            f"{what:<10} {whose:<9} {fit:7.2f} {cpu:7.2f} {ask:7.2f} {most:8.0f} {values.mean():8.4f} [{low:.4f}, {high:.4f}]"
+        )
 
 
 if __name__ == "__main__":
