@@ -76,7 +76,8 @@ else:
         best[user] = near[np.argsort(-score[near], kind="stable")]
 ask = time.perf_counter() - start
 np.save(folder + "/best.npy", best)
-print(json.dumps({"fit": fit, "cpu": cpu, "ask": ask, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}))
+most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+print(json.dumps({"fit": fit, "cpu": cpu, "ask": ask, "peak": most}))
 """
 
 
@@ -167,16 +168,13 @@ def table(
             answers[at].append(run(whose, what, settings, folder, given.threads))
             quality[at] = gains(np.load(f"{folder}/best.npy"), targets)
     print(f"{given.threads} threads, {given.rounds} rounds, medians")
-    print(
-        f"{'recipe':<10} {'library':<9} {'fit s':>7} {'cpu s':>7} {'ask s':>7} {'peak MB':>8} {'NDCG@10':>8} {'95% interval':>17}"
-    )
+    print(f"{'recipe':<10} {'library':<9} {'fit s':>7} {'cpu s':>7} {'ask s':>7} {'peak MB':>8} {'NDCG@10':>8}  95% interval")
     for (whose, what, _), found, values in zip(runs, answers, quality, strict=True):
         keys = ("fit", "cpu", "ask", "peak")
         fit, cpu, ask, most = (float(np.median([one[key] for one in found])) for key in keys)
         low, high = interval(values)
-        print(
-            f"{what:<10} {whose:<9} {fit:7.2f} {cpu:7.2f} {ask:7.2f} {most:8.0f} {values.mean():8.4f} [{low:.4f}, {high:.4f}]"
-        )
+        told = f"{what:<10} {whose:<9} {fit:7.2f} {cpu:7.2f} {ask:7.2f} {most:8.0f} {values.mean():8.4f}"
+        print(f"{told} [{low:.4f}, {high:.4f}]")
 
 
 if __name__ == "__main__":

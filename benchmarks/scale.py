@@ -86,7 +86,8 @@ def one(recipe: str, folder: str, fields: dict[str, object]) -> dict[str, object
         model.retrieve(Query(now=2e9, history=replace(past)), 200)
         asked.append(time.perf_counter() - start)
     return {
-        "recipe": recipe, "events": len(data), "users": n_users, "items": n_items, "seconds": round(seconds, 1), "cpu": round(cpu, 1),
+        "recipe": recipe, "events": len(data), "users": n_users, "items": n_items, "seconds": round(seconds, 1),
+        "cpu": round(cpu, 1),
         "data_gb": round(before, 2), "peak_gb": round(most, 2), "model_mb": round(stored / 1e6, 1),
         "ask_ms": round(float(np.median(asked)) * 1e3, 2),
     }  # fmt: skip
