@@ -13,7 +13,7 @@ import pytest
 
 from matinee.encoders.hub.families import FAMILIES
 from matinee.encoders.hub.files import find, judge
-from matinee.encoders.hub.load import Hub, load_hub, load_minilm
+from matinee.encoders.hub.load import Hub, load_hub
 from matinee.encoders.hub.prepare import at_rate, evenly, look_of, windows
 from matinee.encoders.hub.spec import identify
 from matinee.errors import MatineeError
@@ -164,6 +164,17 @@ def test_texts_are_as_long_as_it_was_trained(folder, tmp_path):
     assert not np.allclose(
         *load_hub(Hub(str(own), longest=60)).encode([Clip(text="a dog in the park"), Clip(text="a dog in a car")])
     )
+
+
+def test_requests_at_once_get_the_answers_they_get_alone(folder):
+    from concurrent.futures import ThreadPoolExecutor
+
+    encoder = load_hub(Hub(str(folder("bert"))))
+    texts = [" ".join(tiny.WORDS[5 + (n + k) % 10] for k in range(1 + n % 9)) for n in range(64)]
+    alone = encoder.encode_texts(texts)
+    with ThreadPoolExecutor(8) as pool:
+        rows = list(pool.map(lambda text: encoder.encode_queries([text])[0], texts * 4))
+    assert np.allclose(np.stack(rows), np.tile(alone, (4, 1)), atol=2e-5)
 
 
 def test_a_prefix_is_put_before_each_text_and_is_another_space(folder):
@@ -367,7 +378,7 @@ def test_small_tools():
 
 def test_minilm_knows_what_means_the_same(monkeypatch):
     (place,) = fetched("minilm")
-    encoder = load_minilm(place)
+    encoder = load_hub(Hub(str(place)))
     assert encoder.space.dim == 384
     pairs = [
         ("How do I cook pasta at home?", "A recipe for making noodles in your own kitchen"),

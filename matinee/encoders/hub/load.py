@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from matinee.encoders.device import on_torch
@@ -126,10 +127,11 @@ def tokens_of(known: Known, longest: int, places: int = 0) -> Any:
     places = places or positions(_Told(checkpoint.config))
     most = min(longest, places, tokenizer.model_max_length)
     padding = "max_length" if checkpoint.family.pad else True
+    alone = Lock()  # a tokenizer writes its padding down in itself, and two threads at once are an error
 
     def tokens(texts: list[str]) -> Mapping[str, Any]:
-        made = tokenizer(texts, padding=padding, truncation=True, max_length=most, return_tensors="np")
-        return dict(made)
+        with alone:
+            return dict(tokenizer(texts, padding=padding, truncation=True, max_length=most, return_tensors="np"))
 
     return tokens
 
@@ -224,8 +226,3 @@ def positions(config: Any) -> int:
     text = getattr(config, "text_config", config)
     most = int(getattr(text, "max_position_embeddings", 0) or 1 << 20)
     return most - 2 if str(getattr(text, "model_type", "")).endswith("roberta") else most
-
-
-def load_minilm(folder: Path) -> Encoder:
-    """all-MiniLM-L6-v2 of the table of weights: 384-d, English, mean over the tokens."""
-    return load_hub(Hub(str(folder), pool="mean", longest=256))
