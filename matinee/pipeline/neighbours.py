@@ -65,14 +65,23 @@ class Neighbours:
         if not len(self.starts) and self.size <= WHOLE:
             scores = np.where(self.known, weight @ self.values[rows], np.float32(np.nan)).astype(np.float32)
             return _found(*top_of(np.arange(self.size), scores, n))
-        columns, sums = self._summed(rows, weight)
+        columns, sums = self.summed(rows, weight)
         sums[~self.known[columns]] = np.nan
-        order = np.argsort(columns)  # ties by row
+        return self.found(columns, sums, n)
+
+    def found(self, columns: Ints, sums: Floats, n: int) -> Candidates:
+        """The best n of what was summed; ties by row."""
+        order = np.argsort(columns)
         return _found(*top_of(columns[order], sums[order], n))
 
-    def _summed(self, rows: Ints, weight: Floats) -> tuple[Ints, Floats]:
+    def tabled(self, told: Told, heard: Ints, reached: Ints, cells: Floats, history: int) -> NeighbourTable:
+        return NeighbourTable(self, told, heard, reached, cells, history)
+
+    def summed(self, rows: Ints, weight: Floats) -> tuple[Ints, Floats]:
         """Each neighbour of the rows once, and the sum of what it gets, without a pass over the catalogue."""
         starts, columns, values = self._near
+        if not len(rows):
+            return np.empty(0, np.int64), np.empty(0, np.float32)
         which, cells = _cells(starts, rows)
         named = columns[cells].astype(np.int64)
         own = np.arange(len(named))
@@ -115,10 +124,10 @@ class Neighbours:
         reached = reached[self.known[items[reached]]]
         cells = np.zeros((len(heard), len(items)), np.float32)
         if len(heard) and len(reached):
-            cells[:, reached] = self._between(told.items[heard], items[reached])
+            cells[:, reached] = self.between(told.items[heard], items[reached])
         return NeighbourTable(self, told, heard, reached, cells, len(query.history))
 
-    def _between(self, rows: Ints, items: Ints) -> Floats:
+    def between(self, rows: Ints, items: Ints) -> Floats:
         """(len(rows), len(items)) weights from each row to each item."""
         if not len(self.starts):
             dense: Floats = self.values[np.ix_(rows, items)]

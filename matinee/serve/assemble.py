@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +130,14 @@ class State:
         """The same with newer counts; what was made for the older ones is made for these before it returns, so that no
         request waits for the orders of a large catalogue."""
         outcomes = self.outcomes.with_log(log_).grown(self.catalogue.size)
-        state = replace(self, trends=counted(self.trends, log_, self.catalogue.size), outcomes=outcomes)
+        return self._like(trends=counted(self.trends, log_, self.catalogue.size), outcomes=outcomes)
+
+    def with_quick(self, quick: Quick) -> State:
+        """The same with newer forms of the release's experts, made ready likewise."""
+        return self._like(quick=quick)
+
+    def _like(self, **changes: Any) -> State:
+        state = replace(self, **changes)
         if "words" in self.__dict__:
             state.__dict__["words"] = self.words
         for name, repeat in tuple(self._recommenders):

@@ -31,6 +31,7 @@ from matinee.release import Release
 from matinee.serve import paging
 from matinee.serve.assemble import State, counted, no_trends
 from matinee.serve.chances import Chances
+from matinee.serve.follow import Follower
 from matinee.serve.forms import Ask as Ask
 from matinee.serve.intake import Batch
 from matinee.serve.metrics import Metrics
@@ -75,6 +76,8 @@ class Refreshing:
     counted: float = 0.0
     counting: float = 0.0  # seconds that the last count took
     at_it: bool = False
+    folded: float = 0.0
+    folding: float = 0.0
     running: bool = False
     changes: list[Change] = field(default_factory=list)
 
@@ -94,6 +97,7 @@ class Service:
         self._refreshing = Refreshing()
         self._files: Mapping[str, str] = {}
         self.metrics = Metrics()
+        self.follower = Follower(store, self._table)
         self.chances = Chances(library.path / "slates.jsonl")
         started = time.monotonic()
         catalogue = catalogues.build(store, self._spaces)
@@ -121,6 +125,10 @@ class Service:
                 self._count()
             else:
                 threading.Thread(target=self._count, name="matinee-count", daemon=True).start()
+        every = self.library.settings.serving.fold_seconds
+        if every and self.state.trained and now - book.folded > max(every, REST * book.folding):
+            book.folded = now
+            threading.Thread(target=self._fold, name="matinee-fold", daemon=True).start()
         if self.store.revision() != self.state.catalogue.revision and self._may_refresh(now):
             if book.took < INLINE:
                 self._refresh()
@@ -188,6 +196,19 @@ class Service:
                 self.state = fresh
         finally:
             book.at_it, book.counting = False, time.monotonic() - started
+
+    def _fold(self) -> None:
+        """Folds what was watched since training into the release in force."""
+        started, state = time.monotonic(), self.state
+        try:
+            if (fresh := self.follower.follow(state)) is not None:
+                with self._lock:
+                    if self.state.trained is state.trained:
+                        self.state = fresh if self.state is state else self.state.with_quick(fresh.quick)
+        except MatineeError as error:
+            log.error("fold: %s", error)
+        finally:
+            self._refreshing.folding = time.monotonic() - started
 
     def _change(self, change: Change) -> None:
         with self._lock:
@@ -360,6 +381,7 @@ class Service:
         with self._lock:
             trends = counted(no_trends(self._table), log_, self.state.catalogue.size)
             self._busy = np.bincount(log_.users)
+            self.follower.forget()
             outcomes = Outcomes.empty(self.state.catalogue.size).with_log(log_)
             self.state = replace(self.state, trends=trends, outcomes=outcomes)
         return gone

@@ -216,3 +216,32 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
         while any(Path(f"/proc/{child}").exists() for child in children):
             assert time.time() < end
             time.sleep(0.1)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.0])
+def test_neighbours_follow_what_is_watched_between_trainings(tmp_path: Path, seconds: float) -> None:
+    fill(tmp_path)
+    (tmp_path / "matinee.toml").write_text(f"[serving]\nfold_seconds = {seconds}\n")
+    library = Library.open(tmp_path)
+    store = open_store(library.database)
+    digest = train(library, store)
+    with serving(tmp_path) as server:
+        until_release(server, digest)
+
+        def neighbours() -> list[str]:
+            return [hit["item"] for hit in server.get("items/i50/similar", by="behaviour", n=5)["items"]]
+
+        assert "i41" not in neighbours()
+        server.put("brand new", title="Brand new")
+        for u in range(6):  # nobody had watched these three before
+            for item in ("i50", "i41", "brand new"):
+                server.post({"id": f"{item}-{u}", "user": f"f{u}", "item": item, "kind": "like"})
+        end = time.time() + (20 if seconds else 2)
+        while time.time() < end and "i41" not in neighbours():
+            time.sleep(0.1)
+        told = neighbours()
+        assert ("i41" in told) == bool(seconds)
+        assert ("brand new" in told) == bool(seconds)
+        assert server.get("health")["release"] == digest  # without a training
+        assert server.slate("u1", n=10)
+    store.close()
