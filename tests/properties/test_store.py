@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from matinee.errors import MatineeError
-from matinee.protocols import Store
+from matinee.protocols import Store, Strangers
 from matinee.store import open_store
 from matinee.types import EVENT_KINDS, Event, EventKind, Item, Space
 
@@ -41,6 +41,9 @@ EVENTS = st.builds(
     value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     text=st.none() | st.sampled_from(["好", "", "it's\n"]),
 )
+STRANGERS = st.sampled_from([
+    Strangers(), Strangers(), Strangers(items="keep"), Strangers(users="refuse"), Strangers("keep", "refuse"),
+])  # fmt: skip
 # thousands of small transactions, each synced: in memory where there is such a place
 MEMORY = next((name for name in ("/dev/shm",) if os.access(name, os.W_OK)), None)  # noqa: S108
 VECTORS = np.eye(3, dtype=np.float32)
@@ -88,8 +91,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.delete_item(id) == (self.items.pop(id, None) is not None)
         self.links.pop(id, None)
 
-    @rule(batch=st.lists(EVENTS, max_size=5))
-    def append(self, batch: list[Event]) -> None:
+    @rule(batch=st.lists(EVENTS, max_size=5), strangers=STRANGERS)
+    def append(self, batch: list[Event], strangers: Strangers) -> None:
         accepted, duplicates, refused = 0, 0, []
         known = {event.id for event in self.events}
         for position, event in enumerate(batch):
@@ -97,16 +100,20 @@ class StoreMachine(RuleBasedStateMachine):
                 refused.append((position, "event.no_item"))
             elif event.id in known:
                 duplicates += 1
-            elif event.item is not None and event.item not in self.items:
+            elif strangers.items == "refuse" and event.item is not None and event.item not in self.items:
                 refused.append((position, "event.unknown_item"))
+            elif strangers.users == "refuse" and self.root(event.user) not in self.user_rows:
+                refused.append((position, "event.unknown_user"))
             else:
                 accepted += 1
+                if event.item is not None:
+                    self.rows.setdefault(event.item, len(self.rows))
                 known.add(event.id)
                 self.events.append(event)
                 if self.root(event.user) not in self.user_rows:
                     self.user_rows[event.user] = self.users_ever
                     self.users_ever += 1
-        answer = self.store.append(batch)
+        answer = self.store.append(batch, strangers)
         assert (answer.accepted, answer.duplicates, list(answer.refused)) == (accepted, duplicates, refused)
 
     @rule(id=IDS, hash=st.sampled_from(["h0", "h1", "h2"]))
