@@ -111,7 +111,7 @@ def speech(minutes: float) -> None:
 
 
 def without_rules(ear, sounds: list[np.ndarray]) -> None:
-    """What Whisper writes for music when it is asked without the voice detector, and what the check by YAMNet leaves."""
+    """What Whisper writes for music when no voice detector is asked first, and what YAMNet leaves of it."""
     written = left = 0
     for sound in sounds:
         found, _ = ear.model.transcribe(sound, condition_on_previous_text=False, temperature=0.0)

@@ -14,8 +14,8 @@ from matinee.encoders.pool import sequence
 from matinee.ingest.describe import described, unfilled
 from matinee.ingest.frames import named, shots_fact, write_frames, write_whole
 from matinee.ingest.readers import Outcome, digest_of
-from matinee.ingest.run import Run, put_rows, put_topics, speech_rows, text_hash, text_of
-from matinee.ingest.words import facts_of_words
+from matinee.ingest.run import Run, put_rows, put_topics, text_hash, text_of
+from matinee.ingest.words import WITHIN, facts_of_words, vectors_of_words
 from matinee.media.loudness import loudness
 from matinee.media.read import Reading
 from matinee.media.side import Side, digest
@@ -34,8 +34,7 @@ def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[O
     read = [o for o in outcomes if o.reading is not None]
     facts = [facts_of(run, o) for o in read]
     items = [item_of(run, o, f) for o, f in zip(read, facts, strict=True)]
-    said = [Transcript.of(f.get("transcript")) for f in facts]
-    words = speech_rows(run, [t.text if t else "" for t in said])
+    words = vectors_of_words(run, facts)
     for outcome in read:
         run.replaced |= named(run.store.facts(outcome.plan.item))
         write_cover(run, outcome)
@@ -43,9 +42,9 @@ def keep(run: Run, outcomes: Sequence[Outcome], known: dict[str, str]) -> list[O
             write_frames(run.library.path, outcome.reading)
     with run.store.together():
         texts = put_with_text(run, items)
-        for n, (outcome, item, fact, speech) in enumerate(zip(read, items, facts, words, strict=True)):
-            vectors = outcome.vectors | speech
-            compared = {s.name: v for s, v in vectors.items() if s.name.startswith(("bridge.", "speech")) or s.joint}
+        for n, (outcome, item, fact, within) in enumerate(zip(read, items, facts, words, strict=True)):
+            vectors = outcome.vectors | within
+            compared = {s.name: v for s, v in vectors.items() if s.name.startswith(("bridge.", *WITHIN)) or s.joint}
             put_topics(run, item.id, compared | ({"text": texts[n : n + 1]} if texts is not None else {}))
             for space, row in vectors.items():
                 if put_rows(run.store, space, [outcome.hash], row):

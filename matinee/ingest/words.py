@@ -10,9 +10,10 @@ from typing import Any
 from matinee.ingest.run import Run, put_rows, speech_rows
 from matinee.media.timed import Transcript
 from matinee.pipeline.tokens import vocabulary
+from matinee.types import Floats, Space
 
 TOLD = ("subtitle", "lyrics")  # where a transcript comes from that nobody needed to hear
-SAID, WRITTEN = "speech", "written"  # spaces of vectors of text, comparable with those of text
+WITHIN = "speech", "written"  # spaces of vectors of text, comparable with those of text
 TAGS = 6  # topics kept, as many as of an item without words
 
 
@@ -41,9 +42,7 @@ def facts_of_words(old: Mapping[str, Any], digest: str, told: Transcript | None)
 def put_words(run: Run, items: Sequence[str], digest: str, found: Mapping[str, Any]) -> None:
     """Keeps the facts ``found`` (``transcript`` or ``seen_text``, and what says that the file was gone through) for
     items of the same bytes, with vocabulary, vector and topics. One transaction an item."""
-    space, text = (SAID, found_text(found)) if "transcript" in found else (WRITTEN, found_text(found))
-    rows = speech_rows(run, [text])[0] if text else {}
-    made = {replace(known, name=space): row for known, row in rows.items()}
+    made = vectors_of_words(run, [found])[0]
     for item in items:
         if run.store.item(item) is None:  # deleted meanwhile
             continue
@@ -61,9 +60,13 @@ def put_words(run: Run, items: Sequence[str], digest: str, found: Mapping[str, A
                     run.store.put_fact(item, key, value)
 
 
-def found_text(found: Mapping[str, Any]) -> str:
-    said = Transcript.of(found.get("transcript"))
-    return said.text if said else "\n".join(written_lines(found.get("seen_text")))
+def vectors_of_words(run: Run, facts: Sequence[Mapping[str, Any]]) -> list[dict[Space, Floats]]:
+    """For the facts of each item, (1, dim) vectors of what is said and of what stands written, by space."""
+    said = [Transcript.of(fact.get("transcript")) for fact in facts]
+    spoken = speech_rows(run, [told.text if told else "" for told in said])
+    seen = speech_rows(run, ["\n".join(written_lines(fact.get("seen_text"))) for fact in facts])
+    named = [{replace(space, name=WITHIN[1]): row for space, row in rows.items()} for rows in seen]
+    return [one | other for one, other in zip(spoken, named, strict=True)]
 
 
 def merged(old: Any, fresh: Sequence[Any]) -> list[list[object]]:
