@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -633,6 +634,26 @@ def test_all_of_it_is_there_after_reopening(target: str) -> None:
     assert again.release() == ("d", {"x": 1})
     assert again.append([event("1", 1.0), event("2", 2.0)]) == Appended(1, 1)
     again.close()
+
+
+def test_opened_for_reading_it_reads_and_refuses_to_write(target: str) -> None:
+    with closing(open_store(target)) as writer:
+        writer.put_items(items("a"))
+        with closing(open_store(target, read_only=True)) as reader:
+            writer.append([event("1", 1.0)])
+            assert reader.counts() == Counts(1, 1, 1)  # what another writes is seen
+            refused = [
+                lambda: reader.put_items(items("b")), lambda: reader.append([event("2", 1.0)]),
+                lambda: reader.erase_user("u"), lambda: reader.merge_user("s", "u"), lambda: reader.put_users(["v"]),
+                lambda: reader.put_release("d", {}), lambda: reader.delete_item("a"),
+            ]  # fmt: skip
+            for call in refused:
+                with pytest.raises(MatineeError) as caught:
+                    call()
+                assert (caught.value.code, caught.value.status) == ("store.readonly", 503)
+            assert [e.id for e in reader.events_of("u", 9)] == ["1"]
+    with closing(open_store(target, read_only=True)) as reader:  # with no writer beside it
+        assert reader.counts() == Counts(1, 1, 1)
 
 
 def test_users_are_made_once_and_before_their_first_event(store: Store) -> None:
