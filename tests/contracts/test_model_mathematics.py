@@ -12,9 +12,9 @@ from scipy.sparse import csr_matrix
 from matinee.errors import MatineeError
 from matinee.models import RECIPES, load_model, load_recipe, memories
 from matinee.models.als import solve_rows
-from matinee.models.blend import Blend, learn_weights, level, standard
+from matinee.models.blend import FLOOR, Blend, learn_weights, level, standard
 from matinee.models.common import positives
-from matinee.models.default import experts
+from matinee.models.default import SPARE, experts
 from matinee.models.ease import inverted
 from matinee.models.holdout import latest_slice
 from matinee.models.linear import item_weights
@@ -531,6 +531,31 @@ def test_switching_follows_how_much_is_known() -> None:
         assert found.items.tolist() == parts[answers].retrieve(query(items), 6).items.tolist()
     bare = load_recipe("switching").fit(replace(data, features={}), seed=0)
     assert bare.retrieve(query([1]), 3).items.tolist() == parts["popular"].retrieve(query([1]), 3).items.tolist()
+
+
+def test_the_default_orders_what_nobody_has_watched_as_marec_does() -> None:
+    """No other expert of it speaks of such items, and the scale of a blend keeps their order."""
+    rng = np.random.default_rng(0)
+    n = 40
+    rows = [(u, i, START + 60.0 * u + i, 1.0) for u in range(40) for i in range(n - 12) if rng.random() < 0.4]
+    features = rng.standard_normal((n, 6)).astype(np.float32)
+    data = log(rows, 40, n, {"text": features / np.linalg.norm(features, axis=1, keepdims=True)})
+    model = load_recipe("default").fit(data, seed=0)
+    marec = load_recipe("marec").fit(data, seed=0)
+    cold, asked = np.arange(n - 12, n), query([1, 5, 9, 13])
+    ours, theirs = model.score(asked, every(range(n)))[cold], marec.score(asked, every(range(n)))[cold]
+    assert np.argsort(-ours).tolist() == np.argsort(-theirs).tolist()
+    assert len(set(np.round(ours, 6).tolist())) > 6
+
+
+def test_the_default_keeps_no_expert_that_is_of_no_use() -> None:
+    data = checkerboard()
+    model = load_recipe("default").fit(data, seed=0)
+    for expert, weight in zip(model.models, model.weights, strict=True):
+        assert weight > 1.4 * FLOOR or expert.name not in SPARE
+    assert model.weights.sum() == pytest.approx(1, abs=1e-5)
+    kept = load_recipe("blend", {"recipes": ("popular", "ease", "item_knn")}).fit(data, seed=0)
+    assert len(kept.models) == 3
 
 
 def test_weighted_blend_takes_the_weights_given_and_refuses_others() -> None:

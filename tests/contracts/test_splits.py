@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from matinee.data.datasets.frame import Dataset
-from matinee.data.splits import SPLITS, make_split
+from matinee.data.splits import SPLITS, make_split, time_fold
 from matinee.errors import MatineeError
 from matinee.protocols import Log
 from matinee.types import EVENT_KINDS
@@ -91,6 +91,21 @@ def test_time_does_not_know_what_happened_at_the_targets_own_second():
     one = cases.users.tolist().index(1)
     assert cases.history_of(one).items.tolist() == [0]
     assert cases.targets_of(one).tolist() == [2]
+
+
+def test_a_rolling_moment_trains_on_what_lies_before_it_and_asks_the_share_after():
+    data = crowd()
+    at = data.log.at
+    fold = time_fold(data, 0.5, 0.6)
+    cut, until = np.quantile(at, [0.5, 0.6], method="higher")
+    assert fold.train.at.max() < cut
+    assert len(fold.train) == (at < cut).sum()
+    assert (fold.cases.now >= cut).all()
+    assert (fold.cases.now < until).all()
+    last = time_fold(data, 0.9, 1.0)
+    assert last.cases.now.max() == at.max()
+    few = time_fold(data, 0.5, 0.6, most=5)
+    assert 0 < len(few.cases) <= 5
 
 
 def test_leave_one_out_by_hand():
