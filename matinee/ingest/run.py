@@ -39,6 +39,7 @@ class Run:
     @cached_property
     def senses(self) -> Senses:
         from matinee.encoders.frames import FrameEncoder
+        from matinee.encoders.hub.networks import HubFrames
         from matinee.encoders.senses import load_senses
 
         self.progress("encoders", 0, 1)
@@ -46,7 +47,8 @@ class Run:
         senses = load_senses(settings.encoders, settings.precision, self.library.covers)
         self.progress("encoders", 1, 1)
         pooling = self.library.settings.reading.pooling
-        pooled = {n: replace(e, pooling=pooling) for n, e in senses.encoders.items() if isinstance(e, FrameEncoder)}
+        seen = {n: e for n, e in senses.encoders.items() if isinstance(e, FrameEncoder | HubFrames)}
+        pooled = {name: replace(encoder, pooling=pooling) for name, encoder in seen.items()}
         return replace(senses, encoders=senses.encoders | pooled)
 
     @cached_property

@@ -166,6 +166,19 @@ def test_texts_are_as_long_as_it_was_trained(folder, tmp_path):
     )
 
 
+@pytest.mark.parametrize("pooling", ["attention", "shots"])
+def test_frames_are_pooled_as_the_library_says(folder, pooling):
+    from dataclasses import replace
+
+    from matinee.encoders.pool import POOLS
+
+    plain = load_hub(Hub(str(folder("vit"))))
+    each = np.concatenate([plain.encode([Clip(frames=clip(1).frames[k : k + 1])]) for k in range(3)])
+    rows = replace(plain, pooling=pooling).encode([Clip(), clip(1)])
+    assert np.isnan(rows[0]).all()
+    assert np.allclose(rows[1], POOLS[pooling](each), atol=1e-5)
+
+
 def test_requests_at_once_get_the_answers_they_get_alone(folder):
     from concurrent.futures import ThreadPoolExecutor
 

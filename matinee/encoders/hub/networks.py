@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matinee.encoders.hub.prepare import Look, at_rate, evenly, windows
+from matinee.encoders.pool import POOLS
 from matinee.types import Clip, Floats, Space
 
 BATCH = 16
@@ -105,11 +106,12 @@ class HubText:
 
 @dataclass(frozen=True, slots=True)
 class HubFrames:
-    """Reads ``Clip.frames``: each frame alone, the mean of unit vectors over a clip."""
+    """Reads ``Clip.frames``: each frame alone; ``pooling`` of their unit vectors over a clip (``encoders.pool``)."""
 
     space: Space
     network: Network
     look: Look
+    pooling: str = "mean"
 
     def encode(self, clips: Sequence[Clip]) -> Floats:
         """(n, dim) float32 unit rows, NaN where there is no frame."""
@@ -119,7 +121,13 @@ class HubFrames:
         def run(part: list[int]) -> Floats:
             return self.network.run({"pixel_values": np.stack([self.look(frames[i]) for i in part])})
 
-        return gathered(batched(run, range(len(frames)), len(frames), self.space.dim), owner, len(clips))
+        rows = batched(run, range(len(frames)), len(frames), self.space.dim)
+        if self.pooling == "mean":
+            return gathered(rows, owner, len(clips))
+        out, whose = np.full((len(clips), self.space.dim), np.nan, np.float32), np.asarray(owner)
+        for i in sorted(set(owner)):
+            out[i] = POOLS[self.pooling](rows[whose == i])
+        return unit(out)
 
 
 @dataclass(frozen=True, slots=True)
