@@ -278,8 +278,8 @@ async def index() -> Response[bytes]:
 
 
 @get("/assets/{asset:str}", include_in_schema=False, sync_to_thread=True)
-def asset(asset: FromPath[str]) -> Response[bytes]:
-    return static.page(segment(asset))
+def asset(request: AnyRequest, asset: FromPath[str]) -> Response[bytes]:
+    return static.page(segment(asset), request.headers.get("accept-encoding", ""))
 
 
 HANDLERS: Sequence[Any] = (

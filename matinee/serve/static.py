@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import mimetypes
 import os
 import re
 import stat
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +36,28 @@ TYPES = {
     ".mp4": "video/mp4", ".webm": "video/webm", ".mp3": "audio/mpeg", ".mpg": "video/mpeg", ".avi": "video/x-msvideo",
 }  # fmt: skip
 # Only what a browser shows or plays as such leaves under its own type; anything else is a download.
+PACKED = (".js", ".css", ".svg")
 SHOWN = ("video/", "audio/", "image/")
 
 
-def page(asset: str = "") -> Response[bytes]:
-    """The page or one of its built assets. Raises ``page.missing`` (404)."""
+def page(asset: str = "", accepted: str = "") -> Response[bytes]:
+    """The page or one of its built assets, packed where the browser accepts gzip (``accepted``: its Accept-Encoding).
+    Raises ``page.missing`` (404)."""
     path = WEB / "index.html" if not asset else WEB / "assets" / asset
     if (asset and not ASSET.fullmatch(asset)) or not path.is_file():
         raise nothing()
     lasting = "public, max-age=31536000, immutable" if asset else "no-cache"
     headers = {"content-security-policy": POLICY, "cache-control": lasting, "x-frame-options": "DENY"}
+    if "gzip" in accepted and path.suffix in PACKED:
+        headers |= {"content-encoding": "gzip", "vary": "accept-encoding"}
+        return Response(packed(path, path.stat().st_mtime_ns), media_type=type_of(path), headers=headers)
     return Response(path.read_bytes(), media_type=type_of(path), headers=headers)
+
+
+@lru_cache(maxsize=64)
+def packed(path: Path, changed: int) -> bytes:
+    """A built file in gzip; ``changed`` so that a page built anew is packed anew."""
+    return gzip.compress(path.read_bytes(), 9, mtime=0)
 
 
 def cover(folder: Path, named: str) -> Response[bytes]:
