@@ -62,13 +62,15 @@ def window(container: Any, stream: Any, samples: int, trouble: Trouble) -> tuple
         begins = float(frame.time) if begins is None and frame.time is not None else begins
         try:
             frame.pts = None  # jumps of a damaged clock would make the resampler wait
-            parts += [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(frame)]
+            fresh = [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(frame)]
         except (av.FFmpegError, ValueError):
             trouble.hurt()
             resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
             if trouble.broken > TRIES:
                 break
-        got = sum(len(p) for p in parts)
+            continue
+        parts += fresh
+        got += sum(len(p) for p in fresh)
         if got >= samples:
             break
     else:

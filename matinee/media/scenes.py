@@ -18,16 +18,26 @@ from matinee.media.pictures import worth
 from matinee.types import Pixels
 
 THUMB = 240  # longer side of a shot's picture
+WHOLE = 100  # pictures kept as they are: encoding costs as much as decoding some of them
 BLANK = 0.02  # a picture of less worth than this is shown only where a shot has no other
+
+
+def packed(rgb: Pixels) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, "JPEG", quality=80)
+    return out.getvalue()
 
 
 @dataclass(slots=True)
 class Scenes:
-    """Collects pictures; ``answer`` hands out those that shots need. At most about 10 KB is kept of each picture."""
+    """Collects pictures; ``answer`` hands out those that shots need. Of the first hundred all is kept, of later ones a
+    JPEG of about 10 KB."""
 
     at: list[float] = field(default_factory=list)
     value: list[float] = field(default_factory=list)
-    jpegs: list[bytes] = field(default_factory=list)
+    pictures: list[Pixels | bytes] = field(default_factory=list)
     greys: list[Pixels] = field(default_factory=list)
 
     def add(self, moment: float, rgb: Pixels) -> None:
@@ -36,13 +46,10 @@ class Scenes:
 
         if len(self.at) >= MARKS:
             return
-        image = Image.fromarray(rgb)
-        out = io.BytesIO()
-        image.save(out, "JPEG", quality=80)
         self.at.append(moment)
         self.value.append(worth(rgb))
-        self.jpegs.append(out.getvalue())
-        grey = image.convert("L").resize((MARK_WIDTH, MARK_HEIGHT), Image.Resampling.BOX)
+        self.pictures.append(rgb if len(self.pictures) < WHOLE else packed(rgb))
+        grey = Image.fromarray(rgb).convert("L").resize((MARK_WIDTH, MARK_HEIGHT), Image.Resampling.BOX)
         self.greys.append(np.asarray(grey))
 
     def picture(self, start: float, end: float) -> bytes:
@@ -55,7 +62,8 @@ class Scenes:
         def good(i: int) -> float:
             return max(self.value[i], BLANK) * (1.25 - 0.5 * abs(self.at[i] - start - half) / half)
 
-        picked = self.jpegs[max(inside, key=good)]
+        best = self.pictures[max(inside, key=good)]
+        picked = best if isinstance(best, bytes) else packed(best)
         return picked if len(picked) < 1 << 16 else b""
 
     def answer(self, starts: Sequence[float], end: float, *, whole: bool) -> dict[str, Any]:
