@@ -151,7 +151,8 @@ class Surveyor:
         kept = self._kept.get("releases")
         if kept is None or kept[0] != mark:
             self._begin("releases", mark, lambda: compared(library, store))
-        found: Comparison = Comparison(ready=False) if kept is None else kept[1]
+            return Comparison(ready=False)
+        found: Comparison = kept[1]
         return found
 
     def _once(self, name: str, mark: object, make: Callable[[], T]) -> T:
