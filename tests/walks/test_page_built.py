@@ -75,3 +75,14 @@ def test_the_lock_names_no_registry() -> None:
     packages = {name: p for name, p in lock["packages"].items() if name}
     assert packages
     assert all("resolved" not in p and p["integrity"].startswith("sha512-") for p in packages.values())
+
+
+def test_scripts_travel_packed() -> None:
+    from matinee.serve import static
+
+    name = next(p.name for p in (BUILT / "assets").glob("index-*.js"))
+    plain, packed = static.page(name), static.page(name, "br, gzip")
+    assert gzip.decompress(packed.content) == plain.content == (BUILT / "assets" / name).read_bytes()
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert len(packed.content) < len(plain.content) / 2
