@@ -54,6 +54,8 @@ class IALS:
 def solve_rows(x: Any, other: Floats, settings: tuple[float, float, float]) -> Floats:
     """(rows, dims) least-squares vectors of the rows of CSR x (confidences of what was watched; target 1) against
     ``other`` (columns, dims). ``settings``: weight of the unobserved, ridge, scaling."""
+    from scipy.linalg import lapack
+
     unobserved, ridge, scaling = settings
     dims = other.shape[1]
     out = np.zeros((x.shape[0], dims), np.float32)
@@ -66,9 +68,12 @@ def solve_rows(x: Any, other: Floats, settings: tuple[float, float, float]) -> F
         for row in rows.tolist():
             part = slice(x.indptr[row], x.indptr[row + 1])
             own, weight = other[x.indices[part]], x.data[part]
-            left = base + (own * weight[:, None]).T @ own
+            half = own * np.sqrt(weight)[:, None]  # BLAS then knows that the product is symmetric
+            left = base + half.T @ half
             left[diagonal, diagonal] += np.float32(penalty[row])
-            out[row] = np.linalg.solve(left, weight @ own)
+            _, out[row], info = lapack.sposv(left, weight @ own)
+            if info:
+                out[row] = np.linalg.lstsq(left, weight @ own, rcond=None)[0]
 
     rows = np.flatnonzero(length).astype(np.int64)
     shared_out(solve, rows, length[rows] + dims)

@@ -46,7 +46,9 @@ def test_rows_of_the_gram_matrix_are_its_rows(monkeypatch) -> None:
     x = random(300, 130, 0.02, "csr", np.float32, np.random.default_rng(0))
     expected = (x.T @ x).toarray()
     monkeypatch.setattr("matinee.models.gram.MOST_PEOPLE", 3)
-    np.testing.assert_allclose(gram(x), expected, rtol=1e-5, atol=1e-6)
+    for share in (0.0, 0.02, 1.0):  # all through BLAS, some, none
+        monkeypatch.setattr("matinee.models.gram.DENSE_SHARE", share)
+        np.testing.assert_allclose(gram(x), expected, rtol=1e-5, atol=1e-6)
     for start, rows in gram_rows(x, size=40):
         np.testing.assert_allclose(rows, expected[start : start + 40], rtol=1e-5, atol=1e-6)
     other = random(300, 130, 0.05, "csr", np.float32, np.random.default_rng(1))
