@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, settings
+import uvicorn
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from litestar import Litestar
@@ -22,7 +24,9 @@ from matinee.protocols import Appended
 from matinee.serve.edge import Edge
 from matinee.serve.http import application
 from matinee.serve.intake import Batch
+from matinee.serve.patience import patient
 from matinee.serve.reading import Reader
+from matinee.serve.run import bind
 from matinee.serve.service import Service
 from matinee.settings import Library
 from matinee.store import open_store
@@ -72,7 +76,27 @@ class Deaf(Service):
         return known.setdefault(user, super().history(user))
 
 
-def machine(make: Callable[..., Service]) -> type[RuleBasedStateMachine]:
+class Wire:
+    """One real server on a socket, in a thread of its own, for all runs of a machine."""
+
+    def __init__(self, app: Litestar) -> None:
+        config = uvicorn.Config(
+            Edge(app), http=patient(5.0), log_config=None, access_log=False, lifespan="off", ws="none"
+        )  # fmt: skip
+        self.bound, self.server = bind("127.0.0.1", 0), uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, args=([self.bound],), daemon=True)
+        self.thread.start()
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.bound.getsockname()[1]}", timeout=30)
+
+    def close(self) -> None:
+        self.client.close()
+        self.server.should_exit = True
+        self.thread.join(20)
+        self.bound.close()
+
+
+def machine(make: Callable[..., Service], wires: list[Wire] | None = None) -> type[RuleBasedStateMachine]:
+    """The machine; with ``wires`` (empty at first) it speaks over a socket."""
     apps: list[Litestar] = []
 
     class Api(RuleBasedStateMachine):
@@ -93,6 +117,9 @@ def machine(make: Callable[..., Service]) -> type[RuleBasedStateMachine]:
             self.number = 0
 
         def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+            if wires is not None:
+                wires[:] = wires or [Wire(apps[0])]
+                return wires[0].client.request(method, f"/api/v1/{path}", **more)
             return self.loop.run_until_complete(self.client.request(method, f"/api/v1/{path}", **more))
 
         @rule(id=IDS, collection=st.sampled_from(["one", "two"]))
@@ -184,6 +211,19 @@ quick = settings(
 
 def test_the_api_does_what_the_book_says() -> None:
     run_state_machine_as_test(machine(Service), settings=quick)
+
+
+def test_the_api_does_so_over_real_http() -> None:
+    wires: list[Wire] = []
+    try:
+        run_state_machine_as_test(machine(Service, wires), settings=settings(quick, max_examples=8))
+        hunt = settings(quick, max_examples=200, derandomize=True, phases=[Phase.generate])
+        wires.pop().close()
+        with pytest.raises((AssertionError, ExceptionGroup)):  # the control
+            run_state_machine_as_test(machine(Hasty, wires), settings=hunt)
+    finally:
+        for wire in wires:
+            wire.close()
 
 
 @pytest.mark.parametrize("bug", [Forgetful, Hasty, Deaf])
