@@ -7,9 +7,10 @@ from pathlib import Path
 from matinee.encoders.classic import ColourAndShape, HashedWords, Timbre
 from matinee.encoders.classic_fitted import TfIdf, VisualWords
 from matinee.encoders.frames import FrameEncoder
-from matinee.encoders.fuse import CCA, Additive, Concat, Fusion, WeightedSum
+from matinee.encoders.fuse import CCA, Additive, Concat, Fuser, Fusion, WeightedSum
 from matinee.encoders.fuse_learned import Beside, Contrastive, Gated, Ridge
-from matinee.encoders.hub.networks import HubClips, HubFrames, HubSound, HubText
+from matinee.encoders.hub.export import OnnxNetwork
+from matinee.encoders.hub.networks import HubClips, HubFrames, HubSound, HubText, Network, TorchNetwork
 from matinee.encoders.sound import SoundEncoder
 from matinee.encoders.text import TextEncoder
 from matinee.index.exact import ExactIndex
@@ -48,6 +49,7 @@ from matinee.pipeline import sources
 from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.experts import Grown
 from matinee.pipeline.filters import Alive, Excluded, Hidden, InCategories, InCollection, Out, Seen
+from matinee.pipeline.fused import Fuses
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.reasons import FromExperts
 from matinee.pipeline.recommender import Reasoner
@@ -69,6 +71,7 @@ from matinee.protocols import (
 from matinee.serve.quick import QuickBlend
 from matinee.store.postgres.store import PostgresStore
 from matinee.store.sqlite import SQLiteStore
+from matinee.train import Prepared
 from matinee.types import Floats, Ints
 
 
@@ -150,6 +153,14 @@ def fitted(words: TfIdf, visual: VisualWords) -> list[Encoder]:
 
 def hub(text: HubText, frames: HubFrames, clips: HubClips, sound: HubSound) -> list[Encoder]:
     return [text, frames, clips, sound]
+
+
+def networks(torch: TorchNetwork, exported: OnnxNetwork) -> list[Network]:
+    return [torch, exported]
+
+
+def fused(fuser: Fuser, prepared: Prepared) -> tuple[Fuses, Recipe]:
+    return fuser, prepared
 
 
 def fusions() -> list[Fusion]:
