@@ -11,7 +11,7 @@ from matinee.models.common import watched
 from matinee.types import Interactions
 
 SQUARE = 8_000  # items up to which square matrices over items are a matter of seconds
-LARGE = 30_000  # and up to which they fit at all
+LARGE = 30_000  # and up to which they fit at all, as MARec's must
 DENSE = 100.0  # positive events per item from which the two-memory ridge has enough to tell its two apart
 SPARE = (  # speak of items that were watched, and of no others
     "item_knn", "transitions", "ials", "ease", "rp3beta", "user_knn", "transitions_ridge", "transitions_memories",
@@ -39,9 +39,7 @@ def experts(data: Interactions) -> tuple[str, ...]:
     known, events, n = int((counts > 0).sum()), int(counts.sum()), data.n_items
     chosen = ["popular", "popular_recent"]
     if events >= FEW:
-        chosen += ["item_knn", "transitions", "ials"]
-        if n <= LARGE:
-            chosen += ["ease"]
+        chosen += ["item_knn", "transitions", "ials", "ease"]  # above 12,000 items EASE needs no square
         if n <= SQUARE:
             chosen += ["rp3beta", "user_knn", "transitions_ridge"]
             if events >= DENSE * known:

@@ -571,8 +571,8 @@ def test_weighted_blend_takes_the_weights_given_and_refuses_others() -> None:
 def test_default_stays_within_what_the_size_allows() -> None:
     rows = [(u, i, START + u + 50 * i, 1.0) for u in range(30) for i in range(12)]
     assert "transitions_ridge" in experts(log(rows, 30, 12))
-    assert "ease" not in experts(log(rows, 30, 40_000))
-    assert "ials" in experts(log(rows, 30, 40_000))
+    assert {"ease", "ials"} <= set(experts(log(rows, 30, 40_000)))
+    assert "transitions_ridge" not in experts(log(rows, 30, 40_000))
     assert experts(log([], 0, 5)) == ("popular", "popular_recent")
     assert experts(log(rows[:50], 30, 12, {"text": np.eye(12, dtype=np.float32)}))[-1] == "content"
 
