@@ -77,6 +77,32 @@ def test_the_lock_names_no_registry() -> None:
     assert all("resolved" not in p and p["integrity"].startswith("sha512-") for p in packages.values())
 
 
+def named_words(text: str) -> set[str]:
+    """Every whole key that a source file asks ``t`` for."""
+    return set(re.findall(r"""\bt\(\s*["']([\w:.-]+)["']\s*[,)]""", text))
+
+
+def test_every_sentence_is_there_in_both_languages() -> None:
+    if not SOURCE.is_dir():
+        pytest.skip("the page's source is not part of this package")
+    table = (SOURCE / "src" / "lib" / "words.js").read_text(encoding="utf-8")
+    pairs = re.findall(r'^  "?([^"\n]+?)"?: \["((?:[^"\\]|\\.)*)", "((?:[^"\\]|\\.)*)"\],$', table, re.MULTILINE)
+    known = {key: (en, zh) for key, en, zh in pairs}
+    assert len(known) > 300
+    for key, (en, zh) in known.items():
+        assert en.strip(), key
+        assert zh.strip(), key
+        assert set(re.findall(r"\{\w+\}", en)) == set(re.findall(r"\{\w+\}", zh)), key
+    sources = [p for p in (SOURCE / "src").rglob("*") if p.suffix in (".svelte", ".js")]
+    asked = {key for path in sources for key in named_words(path.read_text(encoding="utf-8"))}
+    assert len(asked) > 150
+    assert asked - set(known) == set()
+
+
+def test_the_check_finds_a_sentence_that_is_missing() -> None:
+    assert named_words('{t(\'a_b\')} {t("c", {n: 1})} {t("d_" + x)}') == {"a_b", "c"}
+
+
 def test_scripts_travel_packed() -> None:
     from matinee.serve import static
 
