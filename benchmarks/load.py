@@ -82,7 +82,7 @@ def wrk(server: Served, connections: int, seconds: float, history: str = "mixed"
     """Slates for a while: what came back, a second and in percentiles, and processor milliseconds a request."""
     before = server.cpu()
     told = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "-s", str(SCRIPT), server.url],
+        ["wrk", "-t1", f"-c{connections}", f"-d{max(round(seconds), 1)}s", "--timeout", "30s", "-s", str(SCRIPT), server.url],
         capture_output=True, text=True, check=True,
         env={**os.environ, "HISTORY": history, "PAUSE": str(pause)},
     ).stdout  # fmt: skip
@@ -114,7 +114,7 @@ def fresh(server: Served, seconds: float) -> None:
     peak = wrk(server, 8, seconds / 3)
     pause = max(1, round(8000 / (peak["ok/s"] / 2)))
     load = subprocess.Popen(
-        ["wrk", "-t1", "-c8", f"-d{seconds:g}s", "-s", str(SCRIPT), server.url],
+        ["wrk", "-t1", "-c8", f"-d{max(round(seconds), 1)}s", "-s", str(SCRIPT), server.url],
         stdout=subprocess.DEVNULL, env={**os.environ, "PAUSE": str(pause)},
     )  # fmt: skip
     place = urlsplit(server.url)

@@ -72,7 +72,11 @@ class Popularity:
 
     def is_recent(self, row: int) -> bool:
         """Whether an item is among what is watched now, not only what was watched once."""
-        return 0 <= row < len(self.recent) and bool(np.log1p(self.recent[row]) >= 0.5 * _top(self.recent))
+        return 0 <= row < len(self.recent) and bool(np.log1p(self.recent[row]) >= 0.5 * self._most_recent)
+
+    @cached_property
+    def _most_recent(self) -> float:
+        return _top(self.recent)
 
 
 def _top(counts: Doubles) -> float:

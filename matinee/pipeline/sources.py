@@ -236,11 +236,20 @@ class Starter:
         return found(rows, np.linspace(1, 0, len(rows), endpoint=False, dtype=np.float32))
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
-        return _by_rank(self.order(query), candidates.items)
+        """1 for the first of the whole order down to 0; NaN for what the request does not allow."""
+        items = candidates.items
+        inside = (items >= 0) & (items < self.catalogue.size)
+        rank = self._rank[np.where(inside, items, 0)]
+        told = inside & (rank >= 0)
+        told[told] &= allowed_mask(self.catalogue, query)[items[told]]
+        return np.where(told, 1 - rank / max(len(self._whole), 1), np.nan).astype(np.float32)
 
-    def order(self, query: Query) -> Ints:
-        """Every allowed row, in turns. O(size) once the whole order is known."""
-        return self._whole[allowed_mask(self.catalogue, query)[self._whole]]
+    @cached_property
+    def _rank(self) -> Ints:
+        """(size,) the place of each row in the whole order; -1 where it has none."""
+        rank = np.full(max(self.catalogue.size, 1), -1, np.int64)
+        rank[self._whole] = np.arange(len(self._whole))
+        return rank
 
     @cached_property
     def _whole(self) -> Ints:
