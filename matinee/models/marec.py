@@ -142,21 +142,22 @@ class MARecModel:
         return self.fame.raised(self.lens.of(features, facts, n))
 
     def scaled(self, data: Interactions) -> MARecModel:
-        """The same with content's scores on the scale of EASE's: least squares over the watched items, as some people
-        would be asked."""
+        """The same with content's scores spread as EASE's are, over what some people have not watched yet. A line of
+        least squares would be narrower: it would say that of new items none is much better than another, and the best
+        of them would never be seen."""
         known = np.flatnonzero(self.share > 0)
         seen = positives(data, once=True)
         people = np.unique(seen.users)
-        cross, square = 0.0, 0.0
+        theirs, mine = 0.0, 0.0
         for user in people[:: max(1, len(people) // TRIED)]:
             rows = slice(*np.searchsorted(seen.users, [user, user + 1]))
             strength = np.square(seen.strength[rows])
             past = History(seen.items[rows], seen.at[rows], strength, np.ones(len(strength), np.int64))
-            ease = np.nan_to_num(self.ease.everything(Query(now=np.inf, history=past))[known])
-            own = self._content(taste(past, len(self.share), self.power), known)
-            cross += float(own @ ease)
-            square += float(own @ own)
-        scale = cross / square if square > 0 and cross > 0 else 1.0
+            left = known[~np.isin(known, past.items)]
+            if len(left):
+                theirs += float(np.nan_to_num(self.ease.everything(Query(now=np.inf, history=past))[left]).var())
+                mine += float(self._content(taste(past, len(self.share), self.power), left).var())
+        scale = np.sqrt(theirs / mine) if theirs > 0 and mine > 0 else 1.0
         return replace(self, carried=(self.carried * np.float32(scale)).astype(np.float32))
 
     def shares(self, n: int) -> tuple[Floats, Floats]:
