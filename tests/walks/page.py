@@ -67,7 +67,7 @@ def make_pictures(clip: Path, covers: Path, at: tuple[float, ...]) -> list[str]:
     import av
 
     covers.mkdir(exist_ok=True)
-    names = []
+    names: list[str] = []
     with av.open(str(clip)) as container:
         wanted = list(at)
         for frame in container.decode(video=0):
