@@ -134,12 +134,44 @@ def said(total: np.ndarray) -> str:
     return f"{precision:.2f} {recall:.2f} {2 * precision * recall / max(precision + recall, 1e-9):.2f}"
 
 
+def drawn(scores: dict[str, dict[str, float]]) -> str:
+    """F1 by encoding and detector as bars, SVG."""
+    colours = {"whole": "#4c72b0", "coded": "#dd8452", "transnet": "#55a868"}
+    names = {"whole": "every frame", "coded": "as coded", "transnet": "TransNetV2"}
+    detectors = list(next(iter(scores.values())))
+    left, wide, bar = 250, 360, 14
+    lines = []
+    y = 40
+    for name, row in scores.items():
+        lines.append(f'<text x="{left - 10}" y="{y + bar * len(row) / 2 + 5}" text-anchor="end">{name}</text>')
+        for detector in detectors:
+            value = row[detector]
+            lines.append(
+                f'<rect x="{left}" y="{y}" width="{wide * value:.0f}" height="{bar - 2}" fill="{colours[detector]}"/>'
+                f'<text x="{left + wide * value + 6:.0f}" y="{y + bar - 3}">{value:.2f}</text>'
+            )
+            y += bar
+        y += 10
+    key = "".join(
+        f'<rect x="{left + 120 * n}" y="12" width="12" height="12" fill="{colours[d]}"/>'
+        f'<text x="{left + 120 * n + 18}" y="22">{names[d]}</text>'
+        for n, d in enumerate(detectors)
+    )
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="680" height="{y + 10}" viewBox="0 0 680 {y + 10}"'
+    style = 'font-family="sans-serif" font-size="12" fill="#333"'
+    title = "<title>Shots found, F1 by encoding</title>"
+    return "\n".join(
+        [f"{head} {style}>", title, '<rect width="100%" height="100%" fill="#fff"/>', key, *lines, "</svg>"]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--films", type=int, default=3)
     parser.add_argument("--cuts", type=int, default=30)
     parser.add_argument("--dissolve", type=int, default=0)
     parser.add_argument("--transnet", action="store_true")
+    parser.add_argument("--svg", type=Path, help="draw it into this file")
     given = parser.parse_args()
     root = os.environ.get("MATINEE_DATA")
     if not root:
@@ -149,6 +181,7 @@ def main() -> None:
     shots = shots_of(Path(root) / "media" / "video")
     detectors = {"whole": whole, "coded": coded} | ({"transnet": transnet} if given.transnet else {})
     print(f"{len(shots)} shots, {given.films} films of {given.cuts} changes; precision, recall, F1; x real time")
+    scores: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as place:
         for name, (codec, options) in ENCODINGS.items():
             totals = {d: np.zeros(3) for d in detectors}
@@ -163,8 +196,11 @@ def main() -> None:
                     found = find(path)
                     spent[detector] += time.process_time() - begun
                     totals[detector] += score(found, changes, 2 + given.dissolve // 2)
+            scores[name] = {d: float(said(t).split()[2]) for d, t in totals.items()}
             row = "   ".join(f"{d}: {said(t)} ({seconds / spent[d]:.0f} x)" for d, t in totals.items())
             print(f"{name:38} {row}", flush=True)
+    if given.svg:
+        given.svg.write_text(drawn(scores) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
