@@ -65,7 +65,7 @@ class Lens:
         given = named(features, facts)
         out = np.zeros((n, self.dim), np.float32)
         for start in range(0, n, CHUNK):
-            block = {name: matrix[start : min(start + CHUNK, n)] for name, matrix in given.items()}
+            block = {name: _rows(matrix, start, min(start + CHUNK, n)) for name, matrix in given.items()}
             for _, part in self.parts(block):
                 out[start : start + len(part)] += part
         return out
@@ -74,7 +74,7 @@ class Lens:
         """By aspect, and ``together`` last: (n, m) weighed likeness of the rows of matrices by aspect name, all of one
         length; the sum is ``of``. 0 where either side lacks the aspect."""
         cosines: Floats | None = None
-        mine, theirs = np.float32(0), np.zeros(self.dim, np.float32)
+        mine, theirs = np.zeros(len(next(iter(given.values()), ())), np.float32), np.zeros(self.dim, np.float32)
         for name, aspect in self.aspects.items():
             if name not in given or not (aspect.weight or aspect.share * self.together):
                 continue
@@ -86,8 +86,8 @@ class Lens:
             if aspect.share * self.together:
                 share = np.float32(aspect.share)
                 cosines = cosine * share if cosines is None else cosines + cosine * share
-                mine = mine + has(rows) * share
-                theirs = theirs + has(aspect.landmarks) * share
+                mine += has(rows) * share
+                theirs += has(aspect.landmarks) * share
         if cosines is not None:
             size = np.sqrt(mine)[:, None] * np.sqrt(theirs)[None, :]
             likeness = np.exp(cosines / np.maximum(size, 1e-6) - 1) * (size > 0) * np.float32(self.together)
@@ -112,6 +112,13 @@ class Lens:
         }  # fmt: skip
         dim, together = arrays["size"].tolist()
         return Lens(aspects, int(dim), together)
+
+
+def _rows(matrix: Floats, start: int, stop: int) -> Floats:
+    """(stop - start, dim): rows of a matrix, zeros beyond its end."""
+    rows = matrix[start:stop]
+    lacking = stop - start - len(rows)
+    return rows if not lacking else np.vstack([rows, np.zeros((lacking, matrix.shape[1]), np.float32)])
 
 
 def present(matrix: Floats) -> Bools:

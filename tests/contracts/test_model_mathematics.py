@@ -243,6 +243,18 @@ def test_few_landmarks_come_near_to_all() -> None:
     assert b[0] > b[1]
 
 
+def test_features_and_facts_may_reach_differently_far() -> None:
+    data = checkerboard()
+    data = replace(data, facts={"kinds": np.eye(2, 4, dtype=np.float32)[np.arange(ITEMS) % 2]})
+    model = load_recipe("marec").fit(data, seed=0)
+    short = {name: matrix[: ITEMS - 1] for name, matrix in data.features.items()}
+    grown = model.with_features(short, {"kinds": np.vstack([data.facts["kinds"], data.facts["kinds"][:2]])})
+    assert len(grown.content) == ITEMS + 2
+    np.testing.assert_allclose(grown.content[: ITEMS - 1], model.content[: ITEMS - 1], atol=1e-5)
+    score = grown.score(query([0, 4, 8]), every([ITEMS, ITEMS + 1]))
+    assert score[0] > score[1]
+
+
 def test_fame_is_foretold_from_content() -> None:
     """Of two new items alike to everybody's taste, the one like the much watched comes first."""
     rng = np.random.default_rng(0)
