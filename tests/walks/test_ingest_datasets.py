@@ -213,7 +213,8 @@ def test_posters_are_covers_and_never_items(library, store, tmp_path):
 def test_a_folder_of_media_stays_one(library, store, tmp_path):
     """Ratings beside films are a catalogue of that folder; its films are items."""
     root = SHIPPED["ml-20m"](tmp_path / "films")
-    made.write_media(root / "clip.mp4", np.stack([made.scene(1, 64, 64, n) for n in range(4)]))
+    frames = np.stack([made.scene(n // 10, 96, 128, n) for n in range(20)])
+    made.write_media(root / "clip.mp4", frames, made.piano(seconds=2.0))
     ingest(library, store, [root])
     assert "clip.mp4" in {item.id for _, item in store.items()}
 
