@@ -119,6 +119,8 @@ def load_release(folder: Path) -> Release:
             models[name] = load_model(name, arrays)
         except KeyError as error:
             raise _corrupt(folder, f"{file} lacks {error}") from error
+        except (ValueError, TypeError, IndexError) as error:  # arrays of other shapes than this version reads
+            raise _corrupt(folder, f"{file} does not fit this Matinee ({error})") from error
     fusion = None
     if told := manifest.get("fusion"):
         arrays = _arrays(folder, FUSION, manifest)

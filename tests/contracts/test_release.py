@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -104,6 +105,18 @@ def test_a_newer_format_says_upgrade(folder) -> None:
 def test_a_manifest_that_points_elsewhere(folder) -> None:
     rewrite(folder, lambda m: m.update(models=["../../etc/passwd"]))
     assert refused(folder).code == "release.corrupt"
+
+
+def test_arrays_that_another_version_shaped_otherwise(folder) -> None:
+    """A release made while the arrays of a recipe looked different, under the same format number: it says so."""
+    file = folder / "ease.safetensors"
+    arrays = tensors.unpack(file.read_bytes())
+    blob = tensors.pack({name: np.array(array)[:0] for name, array in arrays.items()})
+    file.write_bytes(blob)
+    rewrite(folder, lambda m: m["files"].update({file.name: hashlib.sha256(blob).hexdigest()}))
+    error = refused(folder)
+    assert error.code == "release.corrupt"
+    assert "matinee train" in error.en
 
 
 def test_a_manifest_edited_by_hand(folder) -> None:
