@@ -68,6 +68,8 @@ from matinee.protocols import (
     Store,
     VectorIndex,
 )
+from matinee.serve.arrivals import Arrived
+from matinee.serve.factored import Factored
 from matinee.serve.quick import QuickBlend
 from matinee.store.postgres.store import PostgresStore
 from matinee.store.sqlite import SQLiteStore
@@ -111,6 +113,10 @@ def hybrid_models(
     euclid: ContentEuclidModel, interests: InterestsModel, switching: SwitchingModel, ranked: RankedModel
 ) -> list[Model]:
     return [euclid, interests, switching, ranked]
+
+
+def served_models(arrived: Arrived, factored: Factored) -> list[Model]:
+    return [arrived, factored]
 
 
 def stages(blend: Blend) -> tuple[Source, Scorer]:
