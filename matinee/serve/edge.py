@@ -91,6 +91,8 @@ class Edge:
         elif not scope["path"].startswith("/api/") or scope["path"].endswith(("/health", "/media")):
             await self.app(scope, receive, answer.pass_on)  # cheap, or long by nature
         elif not await self.gate.enter():
+            if pause := self.gate.pause():
+                await asyncio.sleep(pause)
             await answer.refuse(headers, BUSY)
         else:
             try:

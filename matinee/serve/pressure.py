@@ -8,6 +8,8 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+FLOOD = 300  # refusals a second at which each is held back for a second
+LONGEST = 2.0
 KNOWN = 10_000  # askers whose rate is kept
 
 
@@ -44,6 +46,9 @@ class Gate:
     patience: float = 2.0
     inside: int = 0
     in_line: int = 0
+    refused: int = 0
+    before: int = 0
+    second: float = 0.0
     _places: asyncio.Semaphore | None = None
 
     async def enter(self) -> bool:
@@ -61,6 +66,17 @@ class Gate:
             self.in_line -= 1
         self.inside += 1
         return True
+
+    def pause(self, now: float | None = None) -> float:
+        """Seconds to hold a refusal back: none while few are refused, up to ``LONGEST`` in a flood. Clients that ask
+        again at once would otherwise spend the time of those who are let in on being refused."""
+        at = time.monotonic() if now is None else now
+        if at - self.second >= 1:
+            self.before = self.refused if at - self.second < 2 else 0
+            self.refused, self.second = 0, at
+        self.refused += 1
+        held = min(LONGEST, max(self.before, self.refused) / FLOOD)
+        return held if held >= 0.1 else 0.0
 
     def leave(self) -> None:
         self.inside -= 1
