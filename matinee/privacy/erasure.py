@@ -54,6 +54,7 @@ def erase(library: Library, store: Store, user: str, backups: Sequence[Path] = (
     names = store.names_of(user)
     found = store.erase_user(user)
     sweep_parts(library.path)
+    shutil.rmtree(library.path / "training", ignore_errors=True)  # half-trained networks that learned from them
     for name in names or (user,):
         strike(library.path / LIVE, name)
     return Erased(found, finish(library, store), tuple(str(p) for p in holding(library, store, backups)))

@@ -127,6 +127,8 @@ def test_nothing_of_a_person_is_left_anywhere(library: Library, tmp_path: Path) 
     backup(library.path, tmp_path / "kept")
     note = {"en": f"event 'ev-of-erika/1' of {PERSON} was refused", "zh": "x"}
     (library.path / "ingest.json").write_text(json.dumps({"report": {"notes": [note]}, "finished": True}))
+    (library.path / "training").mkdir()
+    (library.path / "training" / "sasrec-0.safetensors").write_bytes(PERSON.encode())  # of a training that was killed
     with serving(library.path) as server:
         person = quote(PERSON, safe="")
         server.post({"id": "ev-of-erika/live", "user": SESSION, "item": "i3", "kind": "like"})
