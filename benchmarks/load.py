@@ -81,8 +81,9 @@ def served(folder: Path, workers: int) -> Iterator[Served]:
 def wrk(server: Served, connections: int, seconds: float, history: str = "mixed", pause: int = 0) -> dict[str, float]:
     """Slates for a while: what came back, a second and in percentiles, and processor milliseconds a request."""
     before = server.cpu()
+    load = [f"-c{connections}", f"-d{max(round(seconds), 1)}s"]
     told = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{max(round(seconds), 1)}s", "--timeout", "30s", "-s", str(SCRIPT), server.url],
+        ["wrk", "-t1", *load, "--timeout", "30s", "-s", str(SCRIPT), server.url],
         capture_output=True, text=True, check=True,
         env={**os.environ, "HISTORY": history, "PAUSE": str(pause)},
     ).stdout  # fmt: skip
