@@ -30,6 +30,7 @@ from matinee.protocols import Appended, Store, Strangers
 from matinee.release import Release
 from matinee.serve import paging
 from matinee.serve.assemble import State, counted, no_trends
+from matinee.serve.busy import Busy, written
 from matinee.serve.chances import Chances
 from matinee.serve.follow import Follower
 from matinee.serve.forms import Ask as Ask
@@ -101,10 +102,10 @@ class Service:
         self.chances = Chances(library.path / "slates.jsonl")
         started = time.monotonic()
         catalogue = catalogues.build(store, self._spaces)
-        log_ = read_log(store, library.path)
+        told, log_ = written(store), read_log(store, library.path)
         trends = counted(no_trends(self._table), log_, catalogue.size)
         outcomes = Outcomes.empty(catalogue.size).with_log(log_)
-        self._busy = np.bincount(log_.users)  # events by user row
+        self._busy = Busy(store, library.path, told, log_)
 
         def over(release: Release | None) -> State:
             return replace(State.of(catalogue, trends, library.settings.serving, release), outcomes=outcomes)
@@ -177,7 +178,7 @@ class Service:
         gc.freeze()
 
     def _count(self) -> None:
-        """Takes in the events since the last count: what is watched, what came of it, and who is busy."""
+        """Takes in the events since the last count: what is watched, and what came of it."""
         started, book, state = time.monotonic(), self._refreshing, self.state
         book.at_it = True
         try:
@@ -185,12 +186,9 @@ class Service:
             if not len(news.sequence):
                 return
             fresh = state.recounted(news)
-            busy = np.bincount(news.users, minlength=len(self._busy))
             with self._lock:
                 if self.state.popularity.sequence != state.popularity.sequence:
                     return  # another thread has counted meanwhile
-                busy[: len(self._busy)] += self._busy
-                self._busy = busy
                 if self.state is not state:  # an item came or went meanwhile
                     fresh = replace(self.state, trends=fresh.trends, outcomes=fresh.outcomes).over(self.state.catalogue)
                 self.state = fresh
@@ -365,8 +363,7 @@ class Service:
 
     def users(self, n: int, part: str) -> list[tuple[str, int]]:
         """The n users with the most events among those whose id holds a text. One pass over the users."""
-        self._count()
-        busy = self._busy
+        busy = self._busy.counts()
         found = [(row, known) for row, known in self.store.users() if part in known]
         counts = [int(busy[row]) if row < len(busy) else 0 for row, _ in found]
         ranked = sorted(range(len(found)), key=lambda i: (-counts[i], found[i][0]))
@@ -380,7 +377,6 @@ class Service:
         log_ = read_log(self.store, self.library.path)  # events that come meanwhile are counted by the next count
         with self._lock:
             trends = counted(no_trends(self._table), log_, self.state.catalogue.size)
-            self._busy = np.bincount(log_.users)
             self.follower.forget()
             outcomes = Outcomes.empty(self.state.catalogue.size).with_log(log_)
             self.state = replace(self.state, trends=trends, outcomes=outcomes)

@@ -117,17 +117,24 @@ def test_strangers_by_setting(folder: Path) -> None:
         assert "later" not in server.slate("u0", n=50)  # it counts as seen
 
 
+def people(server: Server) -> dict[str, int]:
+    return {one["user"]: one["events"] for one in server.get("users", n=50)["users"]}
+
+
 def test_a_session_becomes_a_user(folder: Path) -> None:
     with serving(folder) as server:
         server.post(event("s1", "session 7", "i3"), event("s2", "session 7", "i4", kind="hide"))
         assert "i4" in server.slate("new user", n=50)
+        assert people(server) == {"u0": 10, "u1": 10, "u2": 10, "session 7": 2}
         for merged in (True, False):
             answer = server.client.post("/api/v1/users/new%20user/merge", json={"session": "session 7"})
             assert (answer.status_code, answer.json()["merged"]) == (200, merged)
         assert set(events_of(server, "new user")) == {"s1", "s2"}
+        assert people(server) == {"u0": 10, "u1": 10, "u2": 10, "new user": 2}
         assert "i4" not in server.slate("new user", n=50)
         server.post(event("late", "session 7", "i5"))
         assert "late" in events_of(server, "new user")
+        assert people(server)["new user"] == 3
         answer = server.client.post("/api/v1/users/u1/merge", json={"session": "session 7"})
         assert (answer.status_code, answer.json()["code"]) == (409, "merge.elsewhere")
         assert "new user" not in answer.text
