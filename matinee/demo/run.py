@@ -29,14 +29,9 @@ class Teller:
     working: Progress
 
 
-def demo(path: Path, host: str, port: int, teller: Teller) -> None:
-    """Fetches, ingests, trains and serves the demo library at ``path`` until interrupted. Raises MatineeError."""
-    require_port(path, host, port)  # before minutes of work, not after
-    serve_demo(prepared(path, teller), host, port, lambda en, zh: teller.say(_t(en, zh)))
-
-
 def prepared(path: Path, teller: Teller) -> Library:
-    """The demo library at ``path``, made where it is not yet."""
+    """The demo library at ``path``, made where it is not yet. Raises MatineeError."""
+    require_own_store(path)
     library = Library.create(path)
     mark, made_by = library.path / DONE, _fingerprint()
     if _read(mark) == made_by and library.database.is_file():
@@ -124,11 +119,29 @@ def fetch_samples(library: Library, teller: Teller) -> list[Path]:
     return [*([clips] if n_clips else []), *([films, events] if n_films else [])]
 
 
+def require_own_store(path: Path) -> None:
+    """Raises ``demo.store`` where the library at ``path`` would keep its things elsewhere: nobody who names a store
+    for all commands wants the demo's 1,775 items in it."""
+    library = Library(path, _settings(path))
+    if library.target != str(library.database):
+        raise MatineeError(
+            "demo.store",
+            "The demo keeps everything in its own folder, but another store is named: unset MATINEE_STORE, and take "
+            f"store = out of {path / SETTINGS} if it is there.",
+            "演示库的数据都存放在自己的文件夹中，但当前指定了其他存储：请取消设置 MATINEE_STORE；"
+            f"如果 {path / SETTINGS} 中有 store =，也请删除。",
+        )
+
+
+def _settings(path: Path) -> Settings:
+    return Library.open(path).settings if (path / SETTINGS).is_file() else Settings()
+
+
 def require_port(path: Path, host: str, port: int) -> None:
     """Raises ``serve.*`` errors when a server of the library at ``path`` could not listen there."""
     from matinee.serve.run import bind, keys_for
 
-    keys_for(host, (Library.open(path).settings if (path / SETTINGS).is_file() else Settings()).access)
+    keys_for(host, _settings(path).access)
     try:
         bind(host, port).close()
     except MatineeError as error:

@@ -71,6 +71,23 @@ def test_a_sample_that_is_gone_is_reported_and_the_rest_goes_on(tmp_path, monkey
     assert json.loads((tmp_path / "clips.jsonl").read_text())["properties"]["licence"] == there.licence
 
 
+@pytest.mark.parametrize("by", ["environment", "settings"])
+def test_it_goes_into_no_store_but_its_own(tmp_path, monkeypatch, by):
+    library = tmp_path / "demo"
+    run.require_own_store(library)  # neither there yet
+    other = tmp_path / "other.db"
+    if by == "environment":
+        monkeypatch.setenv("MATINEE_STORE", str(other))
+    else:
+        library.mkdir()
+        (library / "matinee.toml").write_text(f'store = "{other}"\n')
+    with pytest.raises(MatineeError, match="MATINEE_STORE") as refused:
+        run.prepared(library, run.Teller(lambda _: None, lambda *_: None, lambda *_: None))
+    assert refused.value.code == "demo.store"
+    assert not other.exists()
+    assert not (library / "matinee.db").exists()
+
+
 def environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("MATINEE_LIBRARY", "LC_ALL")}
     return {**kept, "MATINEE_LANG": "en", "OMP_NUM_THREADS": "2"}
