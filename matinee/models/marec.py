@@ -26,6 +26,7 @@ from matinee.models.gram import gram, user_items
 from matinee.models.linear import ItemWeights
 from matinee.types import Bools, Candidates, Floats, History, Interactions, Ints, Query
 
+CHUNK = 1024  # rows in double precision at once
 TRIED = 200  # people on whose histories the scale of content is brought to that of EASE
 
 
@@ -83,10 +84,7 @@ class MARec:
             own[np.diag_indices_from(own)] += ridge
             out[:, marks] = inverted(own)
             return out
-        rows = f[known]
-        square = rows.T @ rows + ridge * own
-        square[np.diag_indices_from(square)] += np.float32(1e-3) * ridge
-        out[:, known] = inverted(square) @ rows.T
+        out[:, known] = ridged(f[known], own, float(ridge)).T
         return out
 
 
@@ -243,6 +241,23 @@ class MARecModel:
         lens = Lens.from_arrays(_under("lens.", a))
         fame = Fame(a["fame"], *a["fame.range"].tolist())
         return MARecModel(name, ease, a["carried"], lens, fame, a["content"], a["share"], float(a["power"]))
+
+
+def ridged(rows: Floats, marks: Floats, ridge: float) -> Floats:
+    """(n, m) K (K'K + b K_marks)^-1 of (n, m) rows K. In double precision: K'K squares the spread of K's eigenvalues,
+    and among thousands of items float32 rounds the least of them below zero."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    square = ridge * marks.astype(np.float64)
+    square[np.diag_indices_from(square)] += 1e-3 * ridge
+    for start in range(0, len(rows), CHUNK):
+        block = rows[start : start + CHUNK].astype(np.float64)
+        square += block.T @ block
+    factor = cho_factor(square, lower=True, overwrite_a=True)
+    out = np.empty_like(rows)
+    for start in range(0, len(rows), CHUNK):
+        out[start : start + CHUNK] = cho_solve(factor, rows[start : start + CHUNK].T.astype(np.float64)).T
+    return out
 
 
 def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from matinee.models.default import SPARE, experts
 from matinee.models.ease import inverted
 from matinee.models.holdout import latest_slice
 from matinee.models.linear import item_weights
+from matinee.models.marec import ridged
 from matinee.models.ranked import RankedModel
 from matinee.models.ridge import moments
 from matinee.models.trees import from_dump
-from matinee.types import Candidates
+from matinee.types import Candidates, Interactions
 from tests.contracts.checkerboard import ITEMS, START, checkerboard, colours, log, query
 
 DAY = 86400.0
@@ -241,6 +242,29 @@ def test_few_landmarks_come_near_to_all() -> None:
     a, b = (m.score(query([1, 5, 9, 13]), every([ITEMS - 1, ITEMS - 2])) for m in (near, exact))
     assert a[0] > a[1]
     assert b[0] > b[1]
+
+
+def test_landmarks_hold_where_single_precision_does_not() -> None:
+    """Items of few dimensions, many more than landmarks: in float32 their square has roots below zero."""
+    rng = np.random.default_rng(0)
+    n, m = 900, 300
+    users = np.repeat(np.arange(n // 3), 6)
+    items = np.concatenate([rng.permutation(n), rng.permutation(n)])
+    at = np.arange(len(items), dtype=np.float64)
+    features = {"text": rng.normal(size=(n, 3)).astype(np.float32)}
+    data = Interactions(users, items, at, np.ones(len(items), np.float32), n // 3, n, features=features)
+    model = load_recipe("marec", {"landmarks": m}).fit(data, seed=0)
+    assert model.content.shape == (n, m)
+    assert np.isfinite(model.carried).all()
+    rows = 3 * features["text"] @ features["text"][:m].T
+    marks = rows[:m]
+    with pytest.raises(MatineeError):  # what it would be in float32
+        inverted((rows.T @ rows + 2 * marks + 2e-3 * np.eye(m)).astype(np.float32))
+    wide = rows.astype(np.float64)
+    square = wide.T @ wide + 2.0 * marks + 2e-3 * np.eye(m)
+    plain = np.linalg.solve(square, wide.T).T
+    np.testing.assert_allclose(ridged(rows, marks, 2.0) @ rows.T, plain @ rows.T, atol=1e-6)
+    assert (plain @ rows.T).max() > 0.01
 
 
 def test_features_and_facts_may_reach_differently_far() -> None:
