@@ -27,6 +27,26 @@ FLAGS = (
     "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
 PATIENCE = 20.0  # seconds: the machine that runs the tests may be busy
+# the milliseconds between frames while the page is scrolled by hand's speed, 60 steps
+FRAMES = """(async () => {
+  const frames = [];
+  const next = () => new Promise((done) => requestAnimationFrame(done));
+  let last = await next();
+  for (let i = 0; i < 60; i++) {
+    scrollBy({top: 240, behavior: "instant"});
+    const now = await next();
+    frames.push(now - last);
+    last = now;
+  }
+  return frames.sort((a, b) => a - b);
+})()"""
+PAINT = """new Promise((done) => {
+  const look = () => {
+    const found = performance.getEntriesByName("first-contentful-paint")[0];
+    found ? done(found.startTime) : setTimeout(look, 20);
+  };
+  look();
+})"""
 
 
 def find_chromium() -> str | None:
@@ -185,6 +205,14 @@ class Page:
     def write(self, selector: str, text: str) -> None:
         self.ask(f"document.querySelector({json.dumps(selector)}).focus()")
         self.send("Input.insertText", text=text)
+
+    def scrolled(self) -> list[float]:
+        """The milliseconds between frames of 60 steps of scrolling, ascending."""
+        return list(self.ask(FRAMES))
+
+    def painted(self) -> float:
+        """Milliseconds from the start of the visit to the first contentful paint."""
+        return float(self.ask(f"document.readyState && {PAINT}"))
 
     def shot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))

@@ -16,26 +16,6 @@ from tests.walks.page import page_marks, serving
 pytestmark = page_marks
 MANY = 10_000
 AT = "Number(document.activeElement.closest('[data-place]')?.dataset.place)"
-# the milliseconds between frames while the page is scrolled by hand's speed, 60 steps
-FRAMES = """(async () => {
-  const frames = [];
-  const next = () => new Promise((done) => requestAnimationFrame(done));
-  let last = await next();
-  for (let i = 0; i < 60; i++) {
-    scrollBy({top: 240, behavior: "instant"});
-    const now = await next();
-    frames.push(now - last);
-    last = now;
-  }
-  return frames.sort((a, b) => a - b);
-})()"""
-PAINT = """new Promise((done) => {
-  const look = () => {
-    const found = performance.getEntriesByName("first-contentful-paint")[0];
-    found ? done(found.startTime) : setTimeout(look, 20);
-  };
-  look();
-})"""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +85,7 @@ def test_order_and_category_begin_anew(page: Page) -> None:
 
 def test_scrolling_keeps_its_frames(page: Page) -> None:
     """A generous bound, for the machine may be busy: docs/page.md tells what was measured on a quiet one."""
-    best = min((page.ask(FRAMES) for _ in range(3)), key=lambda frames: frames[45])
+    best = min((page.scrolled() for _ in range(3)), key=lambda frames: frames[45])
     assert best[45] < 100, best  # three frames of four; a list that is wholly there takes seconds for the first
 
 
@@ -114,7 +94,7 @@ def test_the_page_stands_there_within_a_second(browser: Browser, large: str) -> 
     for _ in range(6):
         opened = browser.page()
         opened.go(large)
-        times.append(opened.ask(f"document.readyState && {PAINT}") if opened.wait("location.host") else 0)
+        times.append(opened.painted() if opened.wait("location.host") else 0)
         if times[-1] < 1000:
             return
     raise AssertionError(times)
