@@ -1,7 +1,8 @@
 """The store: durable events a second, singly and in bulk, reads of one user, and the log for training both ways.
 
-    python -m benchmarks store [--events 1000000] [--target FOLDER | --target postgresql://...]
+    python -m benchmarks store [--events 1000000] [--target FOLDER | --target postgresql://... | --target postgresql]
 
+``postgresql`` starts the PostgreSQL that is installed here, in a temporary folder, with its own settings as they come.
 Every append is on the disk when it is counted (``synchronous=FULL``), so the figures are the disk's as much as the
 code's: a plain write and sync of 4 KiB is timed beside them.
 """
@@ -88,6 +89,12 @@ def together(store: Store, threads: int, each: int, base: int) -> float:
 @contextmanager
 def opened(target: str) -> Iterator[tuple[Store, Path]]:
     server = is_postgres(target)
+    if target == "postgresql":
+        from tests.contracts.postgres_server import running
+
+        with running() as own, opened(own.address("postgres")) as found:
+            yield found
+        return
     with (
         tempfile.TemporaryDirectory(dir=None if server else target) as name,
         closing(open_store(target if server else Path(name) / "matinee.db")) as store,
@@ -98,8 +105,11 @@ def opened(target: str) -> Iterator[tuple[Store, Path]]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--events", type=int, default=200_000, help="in the log when it is read")
-    options.add_argument("--target", default=".", help="a folder on the disk to measure, or postgresql://...")
+    options.add_argument(
+        "--target", default=".", help="a folder on the disk to measure, postgresql://..., or postgresql"
+    )
     given = options.parse_args()
+    print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
     with opened(given.target) as (store, folder):
         store.put_items([Item(id=f"item-{n}") for n in range(ITEMS)])
         tell("floor: write 4 KiB and sync", synced(folder, 300))
