@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from matinee import __version__
 from matinee.encoders.near import near_pairs
 from matinee.ingest.keep import keep, keep_linked
 from matinee.ingest.readers import DONE, Claims, Outcome, Plan, Reader, digest_of, read_all
@@ -93,8 +94,10 @@ def unchanged(run: Run, plan: Plan, old: FileRecord) -> bool:
     if (about.st_size, about.st_mtime_ns) != (old.size, old.mtime_ns) or old.item not in (plan.item, None):
         return False
     if old.status == "refused":
+        en, zh, version = (*old.note.split(" | "), "", "")[:3]
+        if version != __version__:  # a newer Matinee may read what an older one could not
+            return False
         run.report.refused += 1
-        en, _, zh = old.note.partition(" | ")
         run.report.note(plan.path, "refused", en, zh or en)
         return True
     fact = run.store.facts(plan.item).get("media", {}) if run.store.item(plan.item) else {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from matinee import __version__
 from matinee.encoders.pool import sequence
 from matinee.ingest.describe import described, unfilled
 from matinee.ingest.frames import named, shots_fact, write_frames, write_whole
@@ -108,7 +109,12 @@ def refuse(run: Run, outcome: Outcome) -> None:
         about = replace(outcome, size=stat.st_size, mtime_ns=stat.st_mtime_ns)
     item = plan.known.item if plan.known else None
     if error.code != "media.changed":  # that one is to be tried again
-        run.store.put_file(record(about, item, "refused", f"{error.en} | {error.zh}"))
+        run.store.put_file(record(about, item, "refused", refusal(error.en, error.zh)))
+
+
+def refusal(en: str, zh: str) -> str:
+    """What is written down of a refused file: why, in both languages, and which Matinee could not read it."""
+    return f"{en} | {zh} | {__version__}"
 
 
 def record(outcome: Outcome, item: str | None, status: str, note: str) -> FileRecord:
@@ -122,7 +128,7 @@ def keep_linked(run: Run, outcome: Outcome, known: dict[str, str]) -> None:
         run.report.refused += 1
         en, zh = "nothing in it could be read (the same bytes as another file)", "无法读取（与另一文件内容相同）"
         run.report.note(outcome.plan.path, "refused", en, zh)
-        run.store.put_file(record(outcome, None, "refused", f"{en} | {zh}"))
+        run.store.put_file(record(outcome, None, "refused", refusal(en, zh)))
         return
     theirs = {k: v for k, v in run.store.facts(source).items() if k not in ("filled", "same_as", "near")}
     facts = theirs | {"media": {**theirs.get("media", {}), **own(outcome)}}

@@ -169,6 +169,7 @@ def evenly(way: Way, duration: float) -> Iterator[Any]:
     wanted = [way.start + (k + 0.5) / way.job.frames * duration for k in range(way.job.frames)]
     if not way.to_start():
         return
+    frame = None
     for frame in decoded(way.container, way.stream, way.trouble):
         if wanted and (frame.time or 0.0) >= wanted[0] - 1e-3:
             while wanted and (frame.time or 0.0) >= wanted[0] - 1e-3:
@@ -176,6 +177,8 @@ def evenly(way: Way, duration: float) -> Iterator[Any]:
             yield frame
         if not wanted:
             return
+    if frame is not None and len(wanted) == way.job.frames:  # a single frame stands before the middle of everything
+        yield frame
 
 
 def through(way: Way) -> Iterator[Any]:

@@ -97,6 +97,7 @@ def features(frames: Pixels) -> Floats:
 
 def neighbours(step: Doubles, around: int) -> Doubles:
     """The mean of the ``around`` changes before and after each, itself left out."""
-    total = np.convolve(step, np.ones(2 * around + 1), "same") - step
-    count = np.convolve(np.ones_like(step), np.ones(2 * around + 1), "same") - 1
+    window, own = np.ones(2 * around + 1), slice(around, around + len(step))  # "same" is the longer one's length
+    total = np.convolve(step, window)[own] - step
+    count = np.convolve(np.ones_like(step), window)[own] - 1
     return np.asarray(total / np.maximum(count, 1))

@@ -66,11 +66,13 @@ def pass_through(way: Way, duration: float, frames: Frames) -> dict[str, Any]:
     wanted = [way.start + (k + 0.5) / way.job.frames * duration for k in range(way.job.frames)]
     every = float(np.clip(duration / STEPS, CLOSEST, WIDEST))
     moments: list[float] = []
+    last: list[Any] = []
 
     def small() -> Iterator[Pixels]:
         mark = -np.inf
         for frame in decoded(way.container, way.stream, way.trouble):
             at = float(frame.time or 0.0)
+            last[:] = [frame]
             if wanted and at >= wanted[0] - 1e-3:
                 while wanted and at >= wanted[0] - 1e-3:
                     wanted.pop(0)
@@ -92,6 +94,8 @@ def pass_through(way: Way, duration: float, frames: Frames) -> dict[str, Any]:
     cuts, count = in_chunks(small(), ShotFinder())
     if not count:
         return {}
+    if not frames.kept:  # a single frame stands before the middle of everything
+        frames.add(last[0])
     end = max(moments[-1], duration)
     return scenes.answer([moments[0], *(moments[c] for c in cuts)], end, whole=not way.trouble.late)
 

@@ -175,9 +175,13 @@ def refused(request: AnyRequest, n: Many = 200) -> RefusedForm:
     for file in bad:
         counts[file.status] = counts.get(file.status, 0) + 1
     bad.sort(key=lambda file: (file.status != "refused", file.status, file.path))
-    listed = tuple(
-        Refused(path=f.path, status=f.status, note=f.note[:500], size=f.size, item=f.item) for f in bad[:n]
-    )  # fmt: skip
+    zh = lang_of(request) == "zh"
+
+    def why(note: str) -> str:  # written down as English | Chinese | version
+        en, other = (*note.split(" | "), note)[:2]
+        return (other if zh else en)[:500]
+
+    listed = tuple(Refused(path=f.path, status=f.status, note=why(f.note), size=f.size, item=f.item) for f in bad[:n])
     return RefusedForm(total=len(bad), by_status=counts, files=listed)
 
 

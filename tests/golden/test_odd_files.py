@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 
 import av
@@ -191,3 +192,19 @@ def test_a_photograph_and_a_sound_have_no_shots(fence, tmp_path):
         got, _ = read(tmp_path / name, fence, shots=True)
         assert (got.scenes, got.scene_count, got.marks) == ((), 0, None)
     assert read_clip(tmp_path / "a.png", fence).scenes == ()
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_a_video_of_few_frames_is_read(fence, tmp_path, count):
+    """Shots compare a frame with three on each side; of fewer there is still one shot and a picture."""
+    frames = np.stack([made.scene(0, 64, 64, n) for n in range(count)])
+    path = made.write_media(tmp_path / "a.mp4", frames)
+    for shots in (True, False):
+        fd = open_file(path)
+        try:
+            got = read_open(fd, "0", fence, Job(walls=Walls(), shots=shots))
+        finally:
+            os.close(fd)
+        assert got.kind == "video"
+        assert len(got.clip.frames) >= 1
+        assert got.scene_count == (1 if shots else 0)

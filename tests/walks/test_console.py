@@ -46,7 +46,7 @@ def library_at(folder: Path) -> Library:
             for k in range(16)
         ]
     )
-    store.put_file(FileRecord("/films/bad.mkv", 7, 1, "0" * 64, None, "refused", "media.empty"))
+    store.put_file(FileRecord("/films/bad.mkv", 7, 1, "0" * 64, None, "refused", "it is empty | 文件为空 | 0.1.0"))
     store.put_file(FileRecord("/films/good.mkv", 7, 1, "1" * 64, "i1", "taken"))
     store.put_file(FileRecord("/films/half.mkv", 7, 1, "2" * 64, "i2", "partly", "no sound"))
     train(library, store)
@@ -79,8 +79,10 @@ def test_refused_files_say_why(server: Server) -> None:
     told = server.get("console/refused")
     assert (told["total"], told["by_status"]) == (2, {"refused": 1, "partly": 1})
     assert [(f["path"], f["note"]) for f in told["files"]] == [
-        ("/films/bad.mkv", "media.empty"), ("/films/half.mkv", "no sound"),
+        ("/films/bad.mkv", "it is empty"), ("/films/half.mkv", "no sound"),
     ]  # fmt: skip
+    chinese = server.get("console/refused", lang="zh")["files"]
+    assert [f["note"] for f in chinese] == ["文件为空", "no sound"]
 
 
 def test_ingest_as_it_runs(server: Server, tmp_path_factory: pytest.TempPathFactory) -> None:
