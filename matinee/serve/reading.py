@@ -37,6 +37,10 @@ class Reader:
                 self._begun = True
                 threading.Thread(target=self._load, name="matinee-text-encoder", daemon=True).start()
 
+    def wait(self) -> None:
+        """Returns once it is loaded, or has failed to; ``start`` comes first."""
+        self._loaded.wait()
+
     def _load(self) -> None:
         try:
             from matinee.encoders.queries import load_queries

@@ -179,6 +179,7 @@ def listen(
         if shared is not None:
             threading.Thread(target=_lengthen, args=(server, bound), daemon=True).start()
         service.reader.start()
+        service.seeker.start(service.reader.wait)  # one after the other: they share the text encoder
         server.run(sockets=[bound])
 
 

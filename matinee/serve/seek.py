@@ -5,11 +5,12 @@ The file is decoded behind the fence, never in this process; two are looked at a
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from matinee.encoders.senses import Senses
     from matinee.serve.service import Service
 
+log = logging.getLogger("matinee.serve")
 Kind = Literal["picture", "sound"]
-READS = {"picture": "frames", "sound": "sound"}
+READS: dict[Kind, str] = {"picture": "frames", "sound": "sound"}
 LARGEST = 16 << 20  # bytes of a file that is sent
 WALLS = Walls(seconds=8.0, cpu=6, soft=3.0, memory=600 << 20)
 SECONDS = 30.0  # of a sound that are listened to
@@ -43,10 +45,11 @@ WORDS = 0.25  # what the meaning of labels counts, beside the likeness itself or
 
 
 class Seeker:
-    """The encoders and fences of one server; both begin with the first file that is sent. Thread-safe.
+    """The encoders and fences of one server. The encoders are loaded after ``start``, or with the first file that is
+    sent; fences begin with the first file. Thread-safe.
 
-    Takes about 120 MB beside what the text encoder takes, and a second for each kind's first file; then 0.1 s for a
-    picture and 0.5 s for half a minute of sound."""
+    Takes about 120 MB beside what the text encoder takes, and a second to load each kind; then 0.1 s for a picture and
+    0.5 s for half a minute of sound."""
 
     def __init__(self, encoders: Sequence[str], precision: str = "float") -> None:
         self.names, self.precision = tuple(encoders), precision
@@ -54,6 +57,24 @@ class Seeker:
         self._fences: queue.SimpleQueue[Fence] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._senses: dict[Kind, Senses] = {}
+
+    def start(self, after: Callable[[], object]) -> threading.Thread:
+        """Loads what is named and there in a thread of its own, once ``after`` returns: on a busy machine the first
+        file that is sent would else wait for it longer than a request may take. What is not there is said to whoever
+        sends the first file."""
+        thread = threading.Thread(target=self._warm, args=(after,), name="matinee-seek-encoders", daemon=True)
+        thread.start()
+        return thread
+
+    def _warm(self, after: Callable[[], object]) -> None:
+        after()
+        for kind in READS:
+            try:
+                self.senses(kind)
+            except MatineeError as error:
+                log.info("search by a %s: %s", kind, error)
+            except Exception:
+                log.exception("search by a %s", kind)
 
     def close(self) -> None:
         while not self._fences.empty():
@@ -64,6 +85,8 @@ class Seeker:
         from matinee.encoders.senses import load_senses
         from matinee.encoders.table import entry_of
 
+        if held := self._senses.get(kind):
+            return held  # without waiting while the other kind is loaded
         with self._lock:
             if kind not in self._senses:
                 reads = {name: entry_of(name).reads for name in self.names}

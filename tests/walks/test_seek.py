@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from matinee.client import Client
 from matinee.errors import MatineeError
 from matinee.ingest import ingest
 from matinee.serve.keys import needed
-from matinee.serve.seek import LARGEST
+from matinee.serve.seek import LARGEST, Seeker
 from matinee.settings import Library, cache_folder
 from matinee.store import open_store
 from tests import hostile, made
-from tests.walks.serving import Server, serving
+from tests.walks.serving import SERVE, Server, serving
 
 PICTURES = ("lion", "cheetah-portrait", "eiffel-tower", "cheetah-running")
 
@@ -50,9 +51,13 @@ def library(tmp_path_factory: pytest.TempPathFactory, media: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(library: Path) -> Iterator[Server]:
+def server(library: Path, media: Path) -> Iterator[Server]:
     with serving(library, MATINEE_CACHE=str(cache_folder())) as running:
         running.put("book", title="Piano music", description="A musical instrument: the piano")
+        for kind, name in (("picture", "lion.jpg"), ("sound", "alarm.wav")):
+            until = time.monotonic() + 120  # a busy machine may load encoders for longer than a request may take
+            while send(running, kind, (media / name).read_bytes()).status_code == 503 and time.monotonic() < until:
+                time.sleep(0.5)
         yield running
 
 
@@ -153,3 +158,41 @@ def test_the_client_and_the_command_ask_the_same(server: Server, library: Path, 
         assert failed.returncode == 2, failed.stderr
         assert failed.stderr.strip()
         assert "Traceback" not in failed.stderr
+
+
+def test_the_encoders_are_there_before_the_first_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made.require_weights("text", "frames", "sound")
+    named = ("text", "frames", "sound")
+    asked: list[str] = []
+    warmed, without = Seeker(named), Seeker(named)
+    warmed.start(lambda: asked.append("after")).join(60)
+    assert asked == ["after"]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("loaded again")
+
+    monkeypatch.setattr("matinee.encoders.senses.load_senses", refuse)
+    assert warmed.senses("picture").encoders
+    assert warmed.senses("sound").encoders
+    with pytest.raises(AssertionError):  # one that was not started loads with the first file
+        without.senses("picture")
+
+
+def test_a_server_without_weights_starts_as_before_and_says_what_is_missing(tmp_path: Path) -> None:
+    with serving(tmp_path) as running:
+        answer = send(running, "picture", made.sample("lion").read_bytes())
+        assert answer.json()["code"] == "weights.missing"
+        assert running.client.get("/api/v1/health").status_code == 200
+
+
+def test_a_server_begins_to_load_them_when_it_starts(tmp_path: Path) -> None:
+    code = "import matinee.serve.seek as s; s.Seeker.start = lambda self, after: print('begun', flush=True); " + SERVE
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), "127.0.0.1", "0"],
+                               stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "MATINEE_CACHE": str(tmp_path / "none")})  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert sorted(process.stdout.readline().split()[0] for _ in range(2)) == ["Matinee", "begun"]
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
