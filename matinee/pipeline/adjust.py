@@ -14,6 +14,7 @@ from matinee.types import EVENT_KINDS, Candidates, Doubles, Floats, Query
 
 IMPRESSION = EVENT_KINDS.index("impression")
 DAY = 86400.0
+PAUSE = 1800.0  # seconds without an impression, after which a visit is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,9 @@ class Adjusted:
 
     - ``novelty`` v: minus 2 v deviations times the item's popularity in [0, 1].
     - ``boost`` (text, b): plus b deviations where the filter text holds of the item.
-    - ``rotation``: minus so many deviations times log2(1 + impressions of the last day), so that a list that was looked
-      at and passed over gives way; a visit later it looks otherwise.
+    - ``rotation``: minus so many deviations times log2(1 + visits of the last day that showed the item), so that a list
+      that was looked at and passed over gives way; a visit later it looks otherwise. However often one visit shows an
+      item, it counts once: a page that is loaded again stays as it is.
     - ``objective``: plus ``weigh`` times how far an item is above what is usual in what the scenario is measured by:
       "finish" the share of starts that were finished, "watch time" the seconds watched; "click" moves nothing.
     """
@@ -62,10 +64,12 @@ class Adjusted:
         return moves
 
     def _shown(self, query: Query, candidates: Candidates) -> Doubles:
-        """(n,) how often each was shown to the user within a day."""
+        """(n,) in how many visits within a day each was shown to the user."""
         history = query.history
-        lately = history.items[(history.kinds == IMPRESSION) & (history.at > query.now - DAY)]
-        rows, counts = np.unique(lately, return_counts=True)
+        lately = (history.kinds == IMPRESSION) & (history.at > query.now - DAY)
+        visit = np.cumsum(np.diff(history.at[lately], prepend=-np.inf) > PAUSE)
+        once = np.unique(np.stack([history.items[lately], visit]), axis=1)
+        rows, counts = np.unique(once[0], return_counts=True)
         if not len(rows):
             return np.zeros(len(candidates))
         at = np.minimum(np.searchsorted(rows, candidates.items), len(rows) - 1)

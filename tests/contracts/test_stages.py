@@ -20,7 +20,7 @@ from matinee.pipeline.recommender import Recommender
 from matinee.pipeline.selectors import MMR, Capped, Top
 from matinee.pipeline.sources import Nearest, Popular, Starter
 from matinee.protocols import Log
-from matinee.types import Candidates, Controls, Limits, Query
+from matinee.types import Candidates, Controls, History, Limits, Query
 from tests.contracts import stages
 from tests.contracts.stages import KIND, NOW
 
@@ -316,3 +316,32 @@ def test_the_objective_of_a_scenario_moves_the_ranking() -> None:
     assert watch[0] == 3
     assert outcomes().lift("watch time", np.array([3, 23, 99]), np.full(3, np.nan)).argmax() == 0
     assert not Outcomes.empty(5).lift("finish", np.arange(5), np.full(5, 60.0)).any()  # nothing known, nothing moved
+
+
+def test_rotation_counts_visits_and_not_how_often_one_visit_shows_an_item() -> None:
+    c, p = stages.library(), stages.popularity()
+    flat = stages.pool(*range(4)).with_score(np.array([0.3, 0.2, 0.1, 0.0], np.float32))
+
+    @dataclass
+    class Given:
+        name: str = "given"
+
+        def score(self, query: Query, candidates: Candidates) -> Any:
+            return flat.score
+
+    def moved(*looks: tuple[int, float]) -> Any:
+        """What the glances at rows so many seconds ago cost each, in deviations; oldest first."""
+        rows, ago = np.array([row for row, _ in looks], np.int64), np.array([s for _, s in looks])
+        n = len(looks)
+        seen = History(rows, NOW - ago, np.zeros(n, np.float32), np.full(n, KIND["impression"], np.int64))
+        moves = Adjusted(Given(), c, p, rotation=1.0).score(Query(NOW, history=seen), flat) - flat.score
+        return (moves / flat.score.std()).tolist()
+
+    assert moved() == [0, 0, 0, 0]
+    once = moved((0, 60.0), (1, 50.0))
+    assert once == pytest.approx([-1, -1, 0, 0], abs=1e-5)
+    assert moved((0, 60.0), (1, 50.0), (0, 40.0), (0, 30.0), (0, 5.0)) == pytest.approx(once)  # loaded again and again
+    long = [(row, 7200.0 - 1000.0 * k) for k, row in enumerate((0, 1, 0, 1, 0))]  # no pause within it
+    assert moved(*long) == pytest.approx(once)
+    assert moved((0, 9000.0), (1, 8990.0), (0, 60.0)) == pytest.approx([-np.log2(3), -1, 0, 0], abs=1e-5)
+    assert moved((0, 90_000.0)) == [0, 0, 0, 0]  # of another day
