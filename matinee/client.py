@@ -20,6 +20,7 @@ import msgspec
 from matinee.errors import MatineeError
 from matinee.serve import forms
 from matinee.serve.forms import Ask
+from matinee.serve.interests import Interests
 from matinee.types import Event, Item
 
 T = TypeVar("T")
@@ -156,6 +157,17 @@ class Client:
     def merge(self, user: str, session: str) -> forms.Merged:
         """An anonymous session turns out to be this user; its events, also late ones, are the user's from now on."""
         return self._send("POST", f"users/{_id(user)}/merge", {"session": session}, forms.Merged)
+
+    def interests(self, user: str) -> Interests:
+        """What the user likes, as far as it has a name: categories and tags, the heaviest first."""
+        return self._get(f"users/{_id(user)}/interests", [], Interests)
+
+    def remove_interest(self, user: str, interest: str) -> Interests:
+        """Suggest no more because of an interest, such as ``category:Drama``; the next slate follows."""
+        return self._send("DELETE", f"users/{_id(user)}/interests/{_id(interest)}", None, Interests)
+
+    def restore_interest(self, user: str, interest: str) -> Interests:
+        return self._send("PUT", f"users/{_id(user)}/interests/{_id(interest)}", None, Interests)
 
     def erase(self, user: str) -> forms.Erased:
         return self._send("DELETE", f"users/{_id(user)}?{urlencode({'confirm': user})}", None, forms.Erased)

@@ -56,6 +56,19 @@ def test_everything_round_trips(client: Client) -> None:
         client.item("a/b 猫")
 
 
+def test_interests_are_taken_away_and_given_back(client: Client) -> None:
+    told = client.interests("u1").interests
+    assert told
+    assert not any(one.muted for one in told)
+    away = {one.interest: one.muted for one in client.remove_interest("u1", told[0].interest).interests}
+    assert away[told[0].interest]
+    back = {one.interest: one.muted for one in client.restore_interest("u1", told[0].interest).interests}
+    assert not back[told[0].interest]
+    with pytest.raises(MatineeError) as error:
+        client.remove_interest("u1", "mood:sad")
+    assert error.value.code == "interest.wrong"
+
+
 def test_asks_reach_the_server_whole(client: Client) -> None:
     ask = Ask(
         collection="clips", categories=("jazz", "war"), exclude=("i3",), diversity=0.0, where="expires == none",
