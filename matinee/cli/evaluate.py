@@ -180,14 +180,23 @@ def _fields(pairs: list[str]) -> dict[str, dict[str, Any]]:
 def _settings(given: dict[str, Any]) -> Settings:
     import msgspec
 
+    from matinee.data.columns import nearest
     from matinee.evaluation.run import Settings
 
+    if (word := given["feedback"]) not in FEEDBACKS:
+        near = nearest(word, FEEDBACKS)
+        raise MatineeError(
+            "evaluate.setting",
+            f"--feedback is {' or '.join(FEEDBACKS)}, not {word!r}; did you mean {near!r}?",
+            f"--feedback 只能是 {' 或 '.join(FEEDBACKS)}，而不是 {word!r}；是否指 {near!r}？",
+        )
     try:
         return msgspec.convert(given, Settings)
     except msgspec.ValidationError as error:
         raise MatineeError("evaluate.setting", f"Cannot evaluate: {error}.", f"无法评估：{error}。") from error
 
 
+FEEDBACKS = ("watched", "liked")
 COLUMNS = ("ndcg", "hr", "recall", "mrr", "coverage", "diversity")
 
 

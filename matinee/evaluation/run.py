@@ -22,7 +22,8 @@ from matinee.data.datasets.pictures import pictures_of
 from matinee.data.datasets.table import read_dataset
 from matinee.data.datasets.tables import item_table
 from matinee.data.splits import Fold, Split, make_split
-from matinee.encoders.fusing import Fusing, takes_fused
+from matinee.encoders.fuse import FUSIONS
+from matinee.encoders.fusing import NONE, Fusing, takes_fused
 from matinee.errors import MatineeError
 from matinee.evaluation.encode import encoded_features
 from matinee.evaluation.measure import Ground, ground_of, liked_auc, measured
@@ -169,6 +170,10 @@ def check(settings: Settings) -> None:
         near = nearest(settings.against, settings.recipes)
         name = repr(settings.against)
         raise _wrong(f"{name} is not evaluated; the nearest is {near!r}", f"未评估 {name}；最接近的是 {near!r}")
+    if settings.fuse != NONE and settings.fuse not in FUSIONS:
+        near = nearest(settings.fuse, (*FUSIONS, NONE))
+        name = repr(settings.fuse)
+        raise _wrong(f"there is no fusion {name}; did you mean {near!r}", f"没有融合方法 {name}；是否指 {near!r}")
     if settings.seeds < 1 or settings.tune < 0 or settings.resamples < 1 or settings.flips < 1:
         raise _wrong("seeds, resamples and flips are at least 1, tune at least 0", "seeds、resamples、flips 至少为 1")
 

@@ -60,7 +60,8 @@ def test_json_on_stdout_is_nothing_but_json(log):
     [
         (["--recipes", "populra"], "popular"), (["--split", "tmie"], "time"), (["--at", "ten"], "--at"),
         (["--recipes", "ease", "--set", "ease.rige=1"], "ridge"), (["--set", "ease"], "RECIPE.FIELD=VALUE"),
-        (["--feedback", "loved"], "loved"), (["--json", "/no/such/folder/x.json"], "no folder"),
+        (["--feedback", "likd"], "did you mean 'liked'"), (["--fuse", "concta"], "did you mean 'concat'"),
+        (["--json", "/no/such/folder/x.json"], "no folder"),
         (["--format", "movielense"], "movielens"),
     ],
 )  # fmt: skip
