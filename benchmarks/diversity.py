@@ -28,7 +28,7 @@ from matinee.metrics import beyond
 from matinee.models import load_recipe
 from matinee.pipeline.catalogue import Shelf, of_items
 from matinee.pipeline.dpp import DPP
-from matinee.pipeline.selectors import MMR
+from matinee.pipeline.selectors import LEAD, MMR
 from matinee.protocols import Selector
 from matinee.types import Candidates, Ints, Query, Space
 
@@ -108,6 +108,7 @@ def main() -> None:
     tried: list[tuple[str, float, Selector]] = [("none", 0.0, MMR(catalogue, 0.0))]
     tried += [("mmr", step, MMR(catalogue, step)) for step in STEPS]
     tried += [("dpp", step, DPP(catalogue, step)) for step in STEPS]
+    tried += [("mmr, 8 of 10 by score", step, MMR(catalogue, step, lead=LEAD)) for step in (0.2, 0.3, 0.5, 0.7)]
     tried += [("random", 1.0, Chance())]
     spaces = {"content": shelf.centred(np.arange(len(items))), "genres": genres}
     plain: dict[str, np.ndarray] = {}

@@ -54,12 +54,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``pool``: candidates asked of each source; ``history``: the last events a request reads; ``diversity``: MMR's
-    share of novelty within the slate when the request names none; ``fold_seconds``: how often what was watched since
+    share of novelty in two of every ten places of a slate, when neither the request nor the scenario names one for all; ``fold_seconds``: how often what was watched since
     training is folded into the transitions and counts of the release in force, 0 = never."""
 
     pool: int = 200
     history: int = 200
-    diversity: float = 0.2
+    diversity: float = 0.5
     fold_seconds: Annotated[float, msgspec.Meta(ge=0)] = 5.0
 
 
@@ -245,7 +245,7 @@ TEMPLATE = """\
 # pool = 200          # candidates asked of each source
 # history = 200       # last events that a request reads
 # fold_seconds = 5.0  # how often what was watched since training changes the neighbours of items; 0 = never
-# diversity = 0.2     # 0 = relevance alone, 1 = as varied as can be
+# diversity = 0.5     # of two in ten places: 0 = relevance alone, 1 = as varied as can be
 
 # [access]
 # keys = [{role = "read", sha256 = "..."}]   # roles: read, write, admin; MATINEE_KEY is an admin key

@@ -9,7 +9,9 @@ import numpy as np
 from matinee.index.exact import best
 from matinee.pipeline.catalogue import Catalogue
 from matinee.protocols import Selector
-from matinee.types import Bools, Candidates, Floats, Ints, Query
+from matinee.types import Bools, Candidates, Doubles, Floats, Ints, Query
+
+LEAD, TEN = 8, 10  # of every ten places, those that go by score alone: docs/benchmarks-quality.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ class MMR:
     """Maximal marginal relevance (Carbonell and Goldstein 1998, section 2): each pick maximises
     ``(1 - diversity) relevance - diversity max similarity to what is picked``.
 
+    Of every ten places the first ``lead`` go by score alone, which costs the top of the list nothing and leaves most of
+    the variety; a request that asks for a diversity of its own gets it in every place.
+
     Relevance is the score stretched to [0, 1] over the ``window`` best candidates; the similarity is the mean cosine
     over the spaces that both items have, around their mean and over their spread, cut to [0, 1]. Diversity 0 gives
     the order of relevance. O(n window dim): each pick costs one product of the window with one vector per space.
@@ -40,6 +45,7 @@ class MMR:
     catalogue: Catalogue
     diversity: float = 0.2
     window: int = 200
+    lead: int = 0
     name: str = "mmr"
 
     def select(self, query: Query, candidates: Candidates, n: int) -> Ints:
@@ -55,16 +61,19 @@ class MMR:
             relevance = np.linspace(1.0, 0.0, len(order), dtype=np.float32)
         else:
             relevance = stretched(candidates.score[order])
-        picked = self._pick(candidates.items[order[told]], relevance[told], diversity, n)
+        weight = np.full(n, diversity)
+        if asked is None:
+            weight[np.arange(n) % TEN < self.lead] = 0.0
+        picked = self._pick(candidates.items[order[told]], relevance[told], weight)
         rest = order[~told][: n - len(picked)]
         return np.concatenate([order[told][picked], rest])
 
-    def _pick(self, items: Ints, relevance: Floats, diversity: float, n: int) -> Ints:
+    def _pick(self, items: Ints, relevance: Floats, weight: Doubles) -> Ints:
         similarity = Similarity.of(self.catalogue, items)
         worst = np.zeros(len(items), np.float32)  # the highest similarity to what is picked
         left = np.ones(len(items), np.bool_)
         picked: list[int] = []
-        for _ in range(min(n, len(items))):
+        for diversity in weight[: len(items)].tolist():
             gain = (1 - diversity) * relevance - diversity * worst
             pick = int(np.argmax(np.where(left, gain, -np.inf)))
             picked.append(pick)

@@ -27,7 +27,7 @@ from matinee.pipeline.reasons import FromExperts
 from matinee.pipeline.recommender import Reasoner, Recommender
 from matinee.pipeline.scenarios import SCENARIOS, Scenario, scenario
 from matinee.pipeline.scorers import ByHistory
-from matinee.pipeline.selectors import MMR, Capped
+from matinee.pipeline.selectors import LEAD, MMR, Capped
 from matinee.pipeline.sources import Everything, Nearest, New, Popular, Starter
 from matinee.protocols import Filter, Log, Model, Scorer, Selector, Source
 from matinee.release import Release
@@ -208,7 +208,8 @@ def filters(catalogue: Catalogue, plan: Scenario, repeat: bool) -> tuple[Filter,
 
 def selector(catalogue: Catalogue, plan: Scenario, serving: Serving) -> Selector:
     diversity = serving.diversity if plan.diversity is None else plan.diversity
-    inner: Selector = DPP(catalogue, diversity) if plan.selector == "dpp" else MMR(catalogue, diversity)
+    lead = LEAD if plan.diversity is None else 0
+    inner: Selector = DPP(catalogue, diversity) if plan.selector == "dpp" else MMR(catalogue, diversity, lead=lead)
     if not (plan.per_creator or plan.per_category):
         return inner
     return Capped(inner, catalogue, plan.per_creator, plan.per_category)

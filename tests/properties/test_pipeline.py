@@ -177,6 +177,21 @@ def test_diversity_brings_variety_and_keeps_the_best_first(seed: int, diversity:
         assert picked[0] == int(np.argmax(pool.score))
 
 
+@given(st.integers(0, 30), st.integers(1, N))
+@settings(max_examples=30, deadline=None)
+def test_of_every_ten_places_the_lead_goes_by_score(seed: int, n: int) -> None:
+    catalogue = made(seed).selector.catalogue  # type: ignore[attr-defined]
+    chance = np.random.default_rng(seed)
+    pool = Candidates(np.arange(N, dtype=np.int64), chance.random(N).astype(np.float32), np.zeros(N, np.int64))
+    led = MMR(catalogue, 0.9, lead=8).select(Query(NOW), pool, n)
+    assert len(set(led.tolist())) == n
+    assert led[:8].tolist() == by_score(pool.score)[: min(n, 8)].tolist()
+    for place in range(10, min(n, 18)):  # the best of what is left
+        assert pool.score[led[place]] == np.delete(pool.score, led[:place]).max()
+    asked = MMR(catalogue, 0.1, lead=8).select(Query(NOW, controls=Controls(diversity=0.9)), pool, n)
+    assert asked.tolist() == MMR(catalogue, 0.9).select(Query(NOW), pool, n).tolist()
+
+
 @given(scores, st.integers(0, 50))
 def test_best_is_a_stable_sort(given_: list[float], k: int) -> None:
     score = np.nan_to_num(np.round(np.array(given_, np.float32)))
