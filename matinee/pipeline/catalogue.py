@@ -13,6 +13,7 @@ import numpy as np
 
 from matinee.index.exact import ExactIndex
 from matinee.index.lists import Lists
+from matinee.pipeline import patched
 from matinee.pipeline.expression import parse
 from matinee.pipeline.fused import FUSED, Fusion
 from matinee.protocols import Store
@@ -21,6 +22,7 @@ from matinee.types import MODALITIES, Bools, Doubles, Floats, Ints, Item, Space
 LABELS = ("labels.frames", "labels.sound")
 NAMELESS = ("", "unknown", "untitled", "no title", "无标题", "未知")
 MASKS = 32  # filter texts whose answer is kept
+LATE = 50  # when one in so many vectors has come since the lists were made, they are made anew
 LARGE = 50_000  # vectors of a space from which requests look through the nearest lists instead of all
 Labels = tuple[tuple[str, float], ...]
 Choose = Callable[[Mapping[Space, int]], Mapping[str, Space]]  # of the spaces with their counts, those to be read
@@ -101,17 +103,20 @@ class Shelf:
 
     def with_vector(self, row: int, vector: Floats, size: int) -> Shelf:
         """A new shelf in which an item has this vector; the mean stays where there are many. Copies the arrays."""
-        others = self.rows != row
-        at = int(np.searchsorted(self.rows[others], row))
-        rows = np.insert(self.rows[others], at, row)
-        vectors = np.insert(self.vectors[others], at, vector, axis=0)
+        at = int(np.searchsorted(self.rows, row))
+        if at < len(self.rows) and self.rows[at] == row:
+            rows, vectors, scale = self.rows, self.vectors.copy(), self.scale.copy()
+            vectors[at] = vector
+        else:
+            rows, vectors = np.insert(self.rows, at, row), np.insert(self.vectors, at, vector, axis=0)
+            scale = np.insert(self.scale, at, 0.0)
         if len(rows) < 1000:
             return Shelf.build(self.space, rows, vectors, size)
         place = np.full(size, -1, np.int64)
         place[rows] = np.arange(len(rows))
-        scale = np.insert(self.scale[others], at, _scale(vector[None], self.mean)[0])
+        scale[at] = _scale(vector[None], self.mean)[0]
         shelf = Shelf(self.space, rows, vectors, place, self.mean, scale, self.spread)
-        if "lists" in self.__dict__:
+        if "lists" in self.__dict__ and len(self.lists.late_rows) < len(rows) // LATE:
             shelf.__dict__["lists"] = self.lists.with_row(row, (vector - self.mean) * scale[place[row]])
         return shelf
 
@@ -207,8 +212,7 @@ class Catalogue:
     @cached_property
     def nameless(self) -> Bools:
         """(size,) items without a title, or whose title says that there is none."""
-        told = (item is not None and item.title.strip().casefold() in NAMELESS for item in self.items)
-        return np.fromiter(told, np.bool_, self.size)
+        return np.fromiter(map(_nameless, self.items), np.bool_, self.size)
 
     @cached_property
     def lengths(self) -> Doubles:
@@ -280,14 +284,17 @@ class Catalogue:
         alive[row] = False
         items = (*self.items[:row], None, *self.items[row + 1 :])
         rows = {known: r for known, r in self.rows.items() if r != row}
-        return replace(self, items=items, rows=rows, alive=alive)
+        fresh = replace(self, items=items, rows=rows, alive=alive, categories=patched.left(self, row))
+        patched.keep(self, fresh, row, {"nameless": (_nameless, False)})
+        return fresh
 
     def with_item(self, row: int, item: Item, vectors: Mapping[Space, Floats]) -> Catalogue:
         """The same catalogue in which an item is new or replaced, with its vectors (dim,). O(size)."""
         size = max(self.size, row + 1)
-        items = [*self.items, *[None] * (size - self.size)]
-        items[row] = item
-        base = _arrays(self.revision, items)
+        if (base := patched.put(self, row, item)) is None:
+            items = [*self.items, *[None] * (size - self.size)]
+            items[row] = item
+            base = _arrays(self.revision, items)
         shelves = dict(self.shelves)
         for space, vector in vectors.items():
             name = next((n for n, shelf in shelves.items() if shelf.space == space), space.kind or space.name)
@@ -296,11 +303,12 @@ class Catalogue:
             fused = self.fusion.rows(shelves, np.array([row], np.int64))[0]
             if np.isfinite(fused).all():
                 shelves[FUSED] = _with(shelves.get(FUSED), self.fusion.space, row, fused, size)
-        shelves = {name: replace(s, place=_grown(s.place, size)) for name, s in shelves.items()}
-        return replace(
-            base, shelves=shelves, labels=self.labels, media=self.media, covers=self.covers, within=self.within,
-            fusion=self.fusion,
+        fresh = replace(
+            base, shelves={name: _grown(shelf, size) for name, shelf in shelves.items()}, labels=self.labels,
+            media=self.media, covers=self.covers, within=self.within, fusion=self.fusion,
         )  # fmt: skip
+        patched.keep(self, fresh, row, {"nameless": (_nameless, False)})
+        return fresh
 
 
 def _with(old: Shelf | None, space: Space, row: int, vector: Floats, size: int) -> Shelf:
@@ -309,8 +317,17 @@ def _with(old: Shelf | None, space: Space, row: int, vector: Floats, size: int) 
     return old.with_vector(row, vector, size)
 
 
-def _grown(place: Ints, size: int) -> Ints:
-    return place if len(place) == size else np.append(place, np.full(size - len(place), -1, np.int64))
+def _grown(old: Shelf, size: int) -> Shelf:
+    """The shelf for so many rows, with its lists where it has any."""
+    if len(old.place) == size:
+        return old
+    shelf = replace(old, place=np.append(old.place, np.full(size - len(old.place), -1, np.int64)))
+    shelf.__dict__.update((name, made) for name, made in old.__dict__.items() if name == "lists")
+    return shelf
+
+
+def _nameless(item: Item | None) -> bool:
+    return item is not None and item.title.strip().casefold() in NAMELESS
 
 
 def of_items(items: Sequence[Item | None], revision: int = 0) -> Catalogue:
