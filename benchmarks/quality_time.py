@@ -45,7 +45,7 @@ def gains(model: Blend, cases: Cases, k: int = 10) -> dict[str, np.ndarray]:
         both[cases.history.items[cases.start[c] : cases.stop[c]]] = np.nan
         own = both[cases.targets[c]]
         place = (np.nan_to_num(both, nan=-np.inf) >= own[None, :]).sum(0) - 1
-        found = np.where(np.isfinite(own) & (place < k), 1 / np.log2(place + 2.0), 0.0)
+        found = np.where(np.isfinite(own) & (place < k), 1 / np.log2(np.maximum(place, 0) + 2.0), 0.0)
         for name, value in zip(out, found, strict=True):
             out[name][c] = value
     return out
