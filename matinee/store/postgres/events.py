@@ -24,7 +24,9 @@ def append(server: Server, events: Sequence[Event], strangers: Strangers) -> App
         return Appended(0, 0, sift(events, faults, set(), (), None).refused)
     with server.write() as c:
         ids = [event.id for event in sound]
-        known = {one for (one,) in c.execute("SELECT id FROM events WHERE id = ANY(%s)", (ids,))}
+        # planned for these ids each time: a plan made while the table was small would go through all of it for each id
+        found = c.execute("SELECT id FROM events WHERE id = ANY(%s)", (ids,), prepare=False)
+        known = {one for (one,) in found}
         named = [event.item for event in sound if event.item is not None]
         keep = strangers.items == "keep"
         items = rows_of(c, named, alive=not keep)
