@@ -6,8 +6,9 @@
     python -m benchmarks.load overload ...  ten times the connections that the peak needs, and after
     python -m benchmarks.load soak     ...  memory before and after --seconds of the peak
 
-Beside every rate stands the processor time a request: on a machine that others use too, that is what to believe.
-The load generator takes a share of the same cores.
+Beside every rate stand the processor time a request, and how long the server's threads were ready and had no core: on a
+machine that others use too, the first is what to believe, and the second is what percentiles are made of. The load
+generator takes a share of the same cores.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Served:
             total += int(fields[11]) + int(fields[12])
         return total / TICK
 
+    def waited(self) -> float:
+        """Seconds that threads were ready so far and had no core."""
+        tasks = [task for pid in self.processes() for task in Path(f"/proc/{pid}/task").iterdir()]
+        return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
+
     def memory(self) -> float:
         """MB, what processes share counted once for each (proportional set size)."""
         told = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.processes()]
@@ -80,7 +86,7 @@ def served(folder: Path, workers: int) -> Iterator[Served]:
 
 def wrk(server: Served, connections: int, seconds: float, history: str = "mixed", pause: int = 0) -> dict[str, float]:
     """Slates for a while: what came back, a second and in percentiles, and processor milliseconds a request."""
-    before = server.cpu()
+    before, waited = server.cpu(), server.waited()
     load = [f"-c{connections}", f"-d{max(round(seconds), 1)}s"]
     told = subprocess.run(
         ["wrk", "-t1", *load, "--timeout", "30s", "-s", str(SCRIPT), server.url],
@@ -89,7 +95,9 @@ def wrk(server: Served, connections: int, seconds: float, history: str = "mixed"
     ).stdout  # fmt: skip
     ok, busy, other, took, p50, p99 = map(float, TOLD.search(told).groups())  # type: ignore[union-attr]
     cpu = (server.cpu() - before) / max(ok, 1) * 1000
-    return {"ok/s": ok / took, "busy/s": busy / took, "other/s": other / took, "p50": p50, "p99": p99, "cpu ms": cpu}
+    wait = (server.waited() - waited) / max(ok, 1) * 1000
+    rates = {"ok/s": ok / took, "busy/s": busy / took, "other/s": other / took}
+    return {**rates, "p50": p50, "p99": p99, "cpu ms": cpu, "wait ms": wait}
 
 
 def told(name: str, result: dict[str, float]) -> None:
