@@ -54,8 +54,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``pool``: candidates asked of each source; ``history``: the last events a request reads; ``diversity``: MMR's
-    share of novelty in two of every ten places of a slate, when neither the request nor the scenario names one for all; ``fold_seconds``: how often what was watched since
-    training is folded into the transitions and counts of the release in force, 0 = never."""
+    share of novelty in two of every ten places of a slate, when neither the request nor the scenario names one for all;
+    ``fold_seconds``: how often what was watched since training is folded into the transitions and counts of the release
+    in force, 0 = never."""
 
     pool: int = 200
     history: int = 200
