@@ -24,6 +24,7 @@ from matinee.store import open_store
 from matinee.types import Event, Item, Space
 from tests.contracts.postgres_server import Postgres, running
 from tests.properties.test_store import StoreMachine
+from tests.walks.serving import address as address_of
 
 pytestmark = pytest.mark.xdist_group("postgres")
 
@@ -320,12 +321,9 @@ def served(library: Path, *options: str) -> Iterator[httpx.Client]:
     env = {**os.environ, "MATINEE_LANG": "en", "OMP_NUM_THREADS": "1", "MATINEE_CACHE": str(library / "no-cache")}
     command = [sys.executable, "-m", "matinee", "serve", "--port", "0", "-L", str(library), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
-        assert process.stderr
-        line = process.stderr.readline()
-        address = next((word for word in line.split() if word.startswith("http")), None)
-        assert address, line + process.stderr.read()
+        url = address_of(process)
         try:
-            with httpx.Client(base_url=address, timeout=30) as client:
+            with httpx.Client(base_url=url, timeout=30) as client:
                 yield client
         finally:
             process.terminate()

@@ -64,6 +64,17 @@ class Server:
         return self.process.wait(20)
 
 
+def address(process: subprocess.Popen[str]) -> str:
+    """Where ``matinee serve`` says on stderr that it is. What its threads and workers tell there may come before."""
+    assert process.stderr is not None
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if line.startswith("Matinee is at "):
+            return line.split()[3]
+    raise AssertionError(f"it ended without saying where it is: {told}")
+
+
 def quoted(id: str) -> str:
     from urllib.parse import quote
 

@@ -18,6 +18,7 @@ import pytest
 from matinee.settings import Library
 from matinee.store import open_store
 from matinee.types import Event, Item
+from tests.walks.serving import address
 
 COMMANDS = (
     "init", "ingest", "train", "recommend", "similar", "search", "show", "serve", "demo", "weights", "export", "backup",
@@ -189,7 +190,7 @@ def test_serve_answers_and_stops_with_one_line(library, cache, blow):
         stderr=subprocess.PIPE, text=True, env=environment(MATINEE_LANG="en", MATINEE_CACHE=cache),
     )  # fmt: skip
     try:
-        assert f"http://127.0.0.1:{port}" in child.stderr.readline()
+        assert address(child) == f"http://127.0.0.1:{port}"
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/health", timeout=20) as answer:
             assert json.load(answer)["items"] == 5
         taken = matinee("serve", "-p", port, "-L", library)

@@ -22,7 +22,7 @@ from matinee.settings import Library
 from matinee.store import open_store
 from matinee.train import train
 from matinee.types import Event
-from tests.walks.serving import serving
+from tests.walks.serving import address, serving
 from tests.walks.test_serve import fill
 
 
@@ -157,10 +157,7 @@ def test_workers_share_an_address_and_one_that_dies_is_replaced(tmp_path: Path) 
         stderr=subprocess.PIPE, text=True, env=environ,
     )  # fmt: skip
     try:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        assert line.startswith("Matinee is at "), line + process.stderr.read()
-        url = line.split()[3]
+        url = address(process)
         children = lambda: {  # noqa: E731
             int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         }
@@ -207,8 +204,7 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
         [sys.executable, "-m", "matinee", "serve", "--workers", "2", "--port", "0", "--library", str(tmp_path)],
         stderr=subprocess.PIPE, text=True, env=environ,
     ) as process:  # fmt: skip
-        assert process.stderr is not None
-        process.stderr.readline()
+        address(process)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()
         process.wait()

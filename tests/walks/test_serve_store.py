@@ -17,7 +17,7 @@ import pytest
 from matinee.settings import Library
 from matinee.store import open_store
 from matinee.types import Event, Item
-from tests.walks.serving import Server, quoted, serving
+from tests.walks.serving import Server, address, quoted, serving
 
 
 @pytest.fixture
@@ -67,9 +67,7 @@ def test_reading_beside_a_server_sees_what_it_writes_and_writes_nothing(folder: 
         command = [sys.executable, "-m", "matinee", "serve", "--port", "0", "--read-only", "-L", str(folder)]
         env = {**os.environ, "OMP_NUM_THREADS": "1", "MATINEE_LANG": "en", "MATINEE_CACHE": str(folder / "no-cache")}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
-        assert process.stderr
-        line = process.stderr.readline()
-        second = Server(process, next(word for word in line.split() if word.startswith("http")))
+        second = Server(process, address(process))
         try:
             first.post(event("seen by both", "new"))
             assert events_of(second, "new") == ["seen by both"]
