@@ -72,6 +72,8 @@ def test_a_request_is_taken_apart(browser: Browser, address: str) -> None:
     assert any("ease" in name for name in experts)
     page.click("tbody a")
     page.wait("document.querySelector('pre')?.textContent.includes('\"item\"')")
+    slow = {"offline": False, "latency": 700, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.send("Network.emulateNetworkConditions", **slow)  # what the page asks by itself is still under way then
     page.go(f"{address}/#/console/request")
     page.wait("document.querySelector('input[name=where]')")
     page.write("input[name=where]", "duration <")
