@@ -23,6 +23,7 @@ from matinee.errors import MatineeError
 from matinee.models import load_model, tensors
 from matinee.models.blend import Blend
 from matinee.protocols import Model
+from matinee.store.named import sync
 
 FORMAT = 2  # 2: the fusion is in it
 MANIFEST, FUSION = "manifest.json", "fusion.arrays.safetensors"  # no model's file has a dot more
@@ -84,13 +85,13 @@ def save_release(folder: Path, release: Release) -> dict[str, Any]:
         for name, blob in blobs.items():
             _write(temporary / name, blob)
         _write(temporary / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
-        _sync(temporary)
+        sync(temporary)
         if folder.exists():
             if _whole(folder):
                 return manifest
             os.rename(folder, folder.parent / f".{folder.name}.{os.getpid()}.bad.tmp")
         os.rename(temporary, folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise MatineeError(
             "release.unwritable",
@@ -221,14 +222,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sweep(releases: Path) -> None:

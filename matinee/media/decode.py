@@ -214,10 +214,8 @@ def embedded_cover(container: Any, stream: Any, job: Job) -> bytes:
     return b""
 
 
-def read_shots(file: IO[bytes], job: Job) -> Answer:
-    """The moments at which shots begin, by decoding the whole video; ``note`` time when it was not all of it."""
-    import av
-
+def open_video(file: IO[bytes], job: Job) -> tuple[Any, list[Any]] | Answer:
+    """The container and its videos, the first of them made ready; or the answer that says why there is none."""
     container = open_container(file, job)
     if isinstance(container, Answer):
         return container
@@ -227,11 +225,23 @@ def read_shots(file: IO[bytes], job: Job) -> Answer:
     if streams[0].codec_context.width * streams[0].codec_context.height > job.walls.pixels:
         return Answer(error="too_many_pixels")
     streams[0].codec_context.thread_count = 1
+    return container, streams
+
+
+def read_shots(file: IO[bytes], job: Job) -> Answer:
+    """The moments at which shots begin, by decoding the whole video; ``note`` time when it was not all of it."""
+    import av
+
+    opened = open_video(file, job)
+    if isinstance(opened, Answer):
+        return opened
+    container, streams = opened
+    stream = streams[0]
     trouble = Trouble(time.process_time() + job.walls.soft)
     moments: list[float] = []
 
     def small() -> Iterator[Pixels]:
-        for frame in decoded(container, streams[0], trouble):
+        for frame in decoded(container, stream, trouble):
             try:
                 picture = tiny(frame)
             except (av.FFmpegError, ValueError):

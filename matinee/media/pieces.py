@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from matinee.media.answers import Answer, Job
-from matinee.media.packets import TRIES, Trouble, attached, decoded, length
+from matinee.media.packets import TRIES, Trouble, decoded, length
 from matinee.media.pictures import packed
 from matinee.types import Floats, Pixels
 
@@ -100,18 +100,13 @@ def stretch(container: Any, stream: Any, start: float, samples: int, trouble: Tr
 
 def read_large(file: IO[bytes], job: Job) -> Answer:
     """Frames of a video at the seconds ``job.moments``, their longer side at most 1280, each frame once."""
-    from matinee.media.decode import open_container
+    from matinee.media.decode import open_video
 
-    container = open_container(file, job)
-    if isinstance(container, Answer):
-        return container
-    streams = [s for s in container.streams.video if not attached(s)]
-    if not streams:
-        return Answer(error="no_streams")
+    opened = open_video(file, job)
+    if isinstance(opened, Answer):
+        return opened
+    container, streams = opened
     stream = streams[0]
-    if stream.codec_context.width * stream.codec_context.height > job.walls.pixels:
-        return Answer(error="too_many_pixels")
-    stream.codec_context.thread_count = 1
     trouble = Trouble(time.process_time() + job.walls.soft)
     kept: list[tuple[float, Pixels]] = []
     for at, picture in frames_at(container, stream, job.moments[: job.frames], trouble):

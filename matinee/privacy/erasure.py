@@ -25,7 +25,7 @@ from matinee.errors import MatineeError
 from matinee.models import tensors
 from matinee.protocols import Store
 from matinee.settings import Library
-from matinee.store.named import MANIFEST, read, release_files
+from matinee.store.named import MANIFEST, read, release_files, sync
 from matinee.store.place import sweep_parts
 from matinee.store.snapshot import sweep
 from matinee.types import Ints
@@ -161,9 +161,9 @@ def _write(old: Path, new: Path, changed: Mapping[str, bytes]) -> None:
         manifest["seal"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
         (part / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
         for path in (*part.iterdir(), part):
-            _sync(path)
+            sync(path)
         part.rename(new)
-        _sync(new.parent)
+        sync(new.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -181,7 +181,7 @@ def strike(file: Path, text: str) -> None:
     if struck != told:
         part = file.with_name(f".{file.name}.{os.getpid()}.part")
         part.write_text(json.dumps(struck, ensure_ascii=False), encoding="utf-8")
-        _sync(part)
+        sync(part)
         part.replace(file)
 
 
@@ -206,11 +206,3 @@ def holding(library: Library, store: Store, folders: Sequence[Path] = ()) -> lis
     copies = {path.resolve() for folder in folders for path in folder.glob("*/matinee.db")}
     copies |= {path.resolve() / "matinee.db" for path in made_before(library.path)}
     return [path.parent for path in backups_with_erased(store.database, sorted(p for p in copies if p.is_file()))]
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -25,7 +25,7 @@ from matinee.errors import MatineeError
 from matinee.store.connection import connect
 from matinee.store.erase import erase_rows, erased_since, scrub
 from matinee.store.migrations import STEPS, check_version, migrate
-from matinee.store.named import inside, pictures, release_files
+from matinee.store.named import inside, pictures, release_files, sync
 from matinee.store.place import sweep_parts
 from matinee.store.sqlite import SQLiteStore
 from matinee.store.trouble import told
@@ -94,9 +94,9 @@ def backup(folder: Path, target: Path, url: str = "") -> Backup:
         part.mkdir(parents=True)
         manifest = _fill(folder, part, url)
         _write(part / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-        _sync(part)
+        sync(part)
         part.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
         _remember(folder, target)
     except OSError as error:
         raise MatineeError(
@@ -160,7 +160,7 @@ def _fill(folder: Path, part: Path, url: str) -> Manifest:
             shutil.copyfile(folder / name, part / name)
             names.append(name)
     for name in names:
-        _sync(part / name)
+        sync(part / name)
     return Manifest(
         format=FORMAT, made=time.time(), lineage=lineage, content=content, files={n: _sha256(part / n) for n in names}
     )
@@ -260,22 +260,14 @@ def _place(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     shutil.copyfile(source, part)
-    _sync(part)
+    sync(part)
     part.replace(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path)
 
 
 def _sha256(path: Path) -> str:

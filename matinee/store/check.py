@@ -101,13 +101,18 @@ def _pages(connection: sqlite3.Connection) -> list[Damage]:
     return [damage("check.page", "database", f"{line}. {RESTORE[0]}", f"{line}。{RESTORE[1]}") for line in lines]
 
 
-def schema(c: sqlite3.Connection) -> Iterator[Damage]:
-    """The tables and indices are those that the steps make."""
-    sql = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+def made_by_steps(sql: str) -> dict[str, str]:
+    """What a question about ``sqlite_master`` answers in a new database."""
     with closing(sqlite3.connect(":memory:")) as fresh:
         for step in STEPS:
             step(fresh)
-        expected = dict(fresh.execute(sql).fetchall())
+        return dict(fresh.execute(sql).fetchall())
+
+
+def schema(c: sqlite3.Connection) -> Iterator[Damage]:
+    """The tables and indices are those that the steps make."""
+    sql = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    expected = made_by_steps(sql)
     there = dict(c.execute(sql).fetchall())
     for name, text in expected.items():
         if there.get(name) != text:

@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 
 from matinee.errors import MatineeError
-from matinee.store.check import Damage, check, covers, damage, picture_wrong, releases
+from matinee.store.check import Damage, check, covers, damage, made_by_steps, picture_wrong, releases
 from matinee.store.connection import connect
 from matinee.store.items import bump
-from matinee.store.migrations import STEPS, keep_copy
+from matinee.store.migrations import keep_copy
 from matinee.store.named import inside, pictures
 from matinee.store.sqlite import SQLiteStore
 from matinee.store.sums import sum_of, sum_of_vector
@@ -55,10 +55,7 @@ def indices(c: sqlite3.Connection, folder: Path) -> Iterator[Damage]:
     """Made again from the rows, those that are missing too."""
     del folder
     sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-    with closing(sqlite3.connect(":memory:")) as fresh:
-        for step in STEPS:
-            step(fresh)
-        expected = dict(fresh.execute(sql).fetchall())
+    expected = made_by_steps(sql)
     there = dict(c.execute(sql).fetchall())
     for name, text in expected.items():
         if there.get(name) != text:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from matinee.protocols import Log, Store
-from matinee.store.named import sha256_of
+from matinee.store.named import sha256_of, sync
 from matinee.types import Ints
 
 HEAD = "log.json"
@@ -93,11 +93,11 @@ def _write(store: Store, folder: Path, log: Log, begin: str) -> None:
         if store.rewritten(0) != begin or int(state.rpartition("/")[2]) != len(log.sequence):
             return  # rewritten since reading began
         file = folder / f"log-{digest[:16]}.parquet"
-        _sync(part)
+        sync(part)
         part.replace(file)
         head = folder / f"{HEAD}.{os.getpid()}.part"
         head.write_bytes(msgspec.json.encode(Head(file=file.name, sha256=digest, last=last, state=state)))
-        _sync(head)
+        sync(head)
         head.replace(folder / HEAD)
     finally:
         part.unlink(missing_ok=True)
@@ -116,11 +116,3 @@ def _living(log: Log, deleted: Ints) -> Log:
     gone[deleted] = True  # the last place, for events without an item, stays False
     items = np.where(gone[log.items], -1, log.items)
     return Log(log.sequence, log.users, items, log.kinds, log.at, log.value)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
