@@ -26,7 +26,7 @@ FLAGS = (
     "--disable-extensions", "--metrics-recording-only", "--mute-audio", "--autoplay-policy=no-user-gesture-required",
     "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
-PATIENCE = 20.0  # seconds: the machine that runs the tests may be busy
+PATIENCE = 60.0  # seconds: the machine that runs the tests may be busy
 # the milliseconds between frames while the page is scrolled by hand's speed, 60 steps
 FRAMES = """(async () => {
   const frames = [];

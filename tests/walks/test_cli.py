@@ -18,7 +18,7 @@ import pytest
 from matinee.settings import Library
 from matinee.store import open_store
 from matinee.types import Event, Item
-from tests.walks.serving import address
+from tests.walks.serving import address, worked
 
 COMMANDS = (
     "init", "ingest", "train", "recommend", "similar", "search", "show", "serve", "demo", "weights", "export", "backup",
@@ -64,12 +64,12 @@ def cache(tmp_path_factory):
 def test_help_teaches_and_is_quick():
     took = []
     for _ in range(5):
-        started = time.monotonic()
+        started = worked()
         told = matinee("--help")
-        took.append(time.monotonic() - started)
+        took.append(worked() - started)
     assert told.returncode == 0
     assert all(re.search(rf"^  {command}\b", told.stdout, re.M) for command in COMMANDS)
-    assert min(took) < 0.6  # 0.1 s on a quiet machine
+    assert min(took) < 0.6  # 0.1 s of processor on a quiet machine; the clock tells what else runs there
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -22,7 +22,7 @@ from matinee.errors import MatineeError
 from matinee.settings import Library
 from tests import weights
 from tests.walks import wheels
-from tests.walks.serving import free_port
+from tests.walks.serving import free_port, worked
 
 PLAN = manifest()
 
@@ -150,12 +150,12 @@ def test_the_demo_from_nothing_to_the_second_start(tmp_path):
         code, last = stopped(child)
         assert (code, last[-1]) == (0, "Stopped.")
 
-        begun = time.monotonic()
+        before = worked()
         child = started(library, port)
-        until(child, f"http://127.0.0.1:{port}", 60)
-        assert time.monotonic() - begun < 15
+        until(child, f"http://127.0.0.1:{port}", 120)
         assert ask(port, "health")["items"] == 93 + 1682
         assert stopped(child)[0] == 0
+        assert worked() - before < 15  # of processor, about 2 on a quiet machine: the clock tells what else runs there
         what_cannot_serve_is_learned_again(library)
     finally:
         child.kill()
