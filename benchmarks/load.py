@@ -8,7 +8,7 @@
 
 Beside every rate stand the processor time a request, and how long the server's threads were ready and had no core: on a
 machine that others use too, the first is what to believe, and the second is what percentiles are made of. The load
-generator takes a share of the same cores.
+generator takes a share of the same cores: "wrk ms", processor time a request.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def served(folder: Path, workers: int) -> Iterator[Served]:
 
 def wrk(server: Served, connections: int, seconds: float, history: str = "mixed", pause: int = 0) -> dict[str, float]:
     """Slates for a while: what came back, a second and in percentiles, and processor milliseconds a request."""
-    before, waited = server.cpu(), server.waited()
+    before, waited, own = server.cpu(), server.waited(), os.times()
     load = [f"-c{connections}", f"-d{max(round(seconds), 1)}s"]
     told = subprocess.run(
         ["wrk", "-t1", *load, "--timeout", "30s", "-s", str(SCRIPT), server.url],
@@ -94,10 +94,12 @@ def wrk(server: Served, connections: int, seconds: float, history: str = "mixed"
         env={**os.environ, "HISTORY": history, "PAUSE": str(pause)},
     ).stdout  # fmt: skip
     ok, busy, other, took, p50, p99 = map(float, TOLD.search(told).groups())  # type: ignore[union-attr]
+    spent = os.times()
+    generator = spent.children_user + spent.children_system - own.children_user - own.children_system
     cpu = (server.cpu() - before) / max(ok, 1) * 1000
     wait = (server.waited() - waited) / max(ok, 1) * 1000
     rates = {"ok/s": ok / took, "busy/s": busy / took, "other/s": other / took}
-    return {**rates, "p50": p50, "p99": p99, "cpu ms": cpu, "wait ms": wait}
+    return {**rates, "p50": p50, "p99": p99, "cpu ms": cpu, "wait ms": wait, "wrk ms": generator / max(ok, 1) * 1000}
 
 
 def told(name: str, result: dict[str, float]) -> None:

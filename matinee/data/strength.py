@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import msgspec
 import numpy as np
@@ -58,13 +59,18 @@ def table_of(settings: msgspec.Struct) -> StrengthTable:
     return StrengthTable(**msgspec.structs.asdict(settings))
 
 
+@cache
+def _base(table: StrengthTable) -> Floats:
+    return table.base()
+
+
 def strengths(kinds: Ints, value: Doubles, table: StrengthTable = DEFAULT) -> Floats:
     """(n,) float32 in [-1, 1] for events of ``kinds`` (n,) int64 codes and ``value`` (n,) float64, NaN = none.
 
     The rules stand in ``StrengthTable``. An infinite value counts as none. O(n).
     """
     value = np.where(np.isfinite(value), value, np.nan)
-    out = table.base()[kinds]
+    out = _base(table)[kinds]
     play, rating = kinds == PLAY, kinds == RATING
     if play.any():
         v = np.maximum(value[play], 0.0)

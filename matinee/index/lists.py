@@ -64,24 +64,27 @@ class Lists:
         which ``allowed`` (size,) holds. Looks at ``PROBES`` lists, and at more while it has fewer than k. A row that
         got another vector since building may come by its old one: score what comes."""
         order = np.argsort(-(self.centres @ query))
-        found: list[Ints] = [self.late_rows if allowed is None else self.late_rows[allowed[self.late_rows]]]
-        products: list[Floats] = [self.late @ query if allowed is None else self.late[allowed[self.late_rows]] @ query]
+        rows, score = _allowed(self.late_rows, self.late @ query, allowed)
         have, start, probes = 0, 0, PROBES
         while start < len(order) and have < k:
-            for one in order[start : start + probes]:
-                part = slice(self.starts[one], self.starts[one + 1])
-                rows, score = self.rows[part], self.vectors[part] @ query
-                if allowed is not None:
-                    keep = allowed[rows]
-                    rows, score = rows[keep], score[keep]
-                found.append(rows)
-                products.append(score)
-                have += len(rows)
+            next_ = order[start : start + probes]
+            begins, ends = self.starts[next_].tolist(), self.starts[next_ + 1].tolist()
+            parts = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
+            new = np.concatenate([self.rows[part] for part in parts])
+            new, products = _allowed(new, np.concatenate([self.vectors[part] @ query for part in parts]), allowed)
+            rows, score = np.concatenate([rows, new]), np.concatenate([score, products])
+            have += len(new)
             start, probes = start + probes, 2 * probes
-        rows, score = np.concatenate(found), np.concatenate(products)
         if len(rows) > k:
             rows = rows[np.argpartition(-score, k - 1)[:k]]
         return np.unique(rows)
+
+
+def _allowed(rows: Ints, score: Floats, allowed: Bools | None) -> tuple[Ints, Floats]:
+    if allowed is None:
+        return rows, score
+    keep = allowed[rows]
+    return (rows, score) if keep.all() else (rows[keep], score[keep])
 
 
 def nearest(vectors: Floats, centres: Floats) -> Ints:

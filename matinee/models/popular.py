@@ -63,10 +63,11 @@ class PopularModel:
     days: float
     half_life: float
     latest: Floats
+    ended: float = 0.0
 
     def settled(self) -> PopularModel:
-        """The same with the answer for the present worked out beforehand."""
-        return replace(self, latest=self._at(self.last, len(self.bins)))
+        """The same with the answer for the present worked out beforehand; ``ended`` is ``last``."""
+        return replace(self, latest=self._at(self.last, len(self.bins)), ended=self.last)
 
     @property
     def last(self) -> float:
@@ -74,7 +75,7 @@ class PopularModel:
         return float(self.lasts.max(initial=0.0))
 
     def _everything(self, query: Query) -> Floats:
-        if query.now > self.last:
+        if query.now > self.ended:
             return self.latest
         # a bin that is not over by ``now`` may hold events after it: leave it out whole
         before = np.searchsorted(self.bins, int(np.floor(query.now / self.width)), side="left")

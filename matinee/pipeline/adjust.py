@@ -67,10 +67,10 @@ class Adjusted:
         """(n,) in how many visits within a day each was shown to the user."""
         history = query.history
         lately = (history.kinds == IMPRESSION) & (history.at > query.now - DAY)
+        if not lately.any():
+            return np.zeros(len(candidates))
         visit = np.cumsum(np.diff(history.at[lately], prepend=-np.inf) > PAUSE)
         once = np.unique(np.stack([history.items[lately], visit]), axis=1)
         rows, counts = np.unique(once[0], return_counts=True)
-        if not len(rows):
-            return np.zeros(len(candidates))
         at = np.minimum(np.searchsorted(rows, candidates.items), len(rows) - 1)
         return np.where(rows[at] == candidates.items, counts[at], 0).astype(np.float64)

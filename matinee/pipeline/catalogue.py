@@ -87,9 +87,15 @@ class Shelf:
     def centred(self, rows: Ints) -> Floats:
         """(n, dim) unit vectors around the mean; 0 where an item has none."""
         known = self.has(rows)
-        places = self.place[rows[known]]
+        every = bool(known.all())
+        places = self.place[rows if every else rows[known]]
+        own = self.vectors[places]
+        own -= self.mean
+        own *= self.scale[places, None]
+        if every:
+            return own
         taken = np.zeros((len(rows), self.vectors.shape[1]), np.float32)
-        taken[known] = (self.vectors[places] - self.mean) * self.scale[places, None]
+        taken[known] = own
         return taken
 
     def against(self, profile: Floats, rows: Ints | None = None) -> Floats:

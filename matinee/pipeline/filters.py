@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee.pipeline.catalogue import Catalogue
-from matinee.types import EVENT_KINDS, Bools, Candidates, Ints, Query
+from matinee.types import EVENT_KINDS, Bools, Candidates, History, Ints, Query
 
 # A save is for later, a skip and an impression were not watched: these items may come again.
 SEEN = tuple(EVENT_KINDS.index(k) for k in ("play", "finish", "like", "dislike", "rating", "comment", "share", "hide"))
@@ -51,9 +51,23 @@ class Hidden:
 
 
 def _in_history(query: Query, candidates: Candidates, kinds: tuple[int, ...]) -> Bools:
-    history = query.history
-    told = history.items[np.isin(history.kinds, kinds)]
-    return np.isin(candidates.items, told)
+    return among(candidates.items, query.history.items[of_kinds(query.history, kinds)])
+
+
+def of_kinds(history: History, kinds: tuple[int, ...]) -> Bools:
+    """(len(history),) which events are of some kinds."""
+    wanted = np.zeros(len(EVENT_KINDS), np.bool_)
+    wanted[list(kinds)] = True
+    return wanted[history.kinds]
+
+
+def among(items: Ints, others: Ints) -> Bools:
+    """(len(items),) whether each is one of the others."""
+    if not len(others):
+        return np.zeros(len(items), np.bool_)
+    ordered = np.sort(others)
+    found: Bools = ordered[np.minimum(np.searchsorted(ordered, items), len(ordered) - 1)] == items
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +102,7 @@ class Excluded:
     name: str = "exclude"
 
     def keep(self, query: Query, candidates: Candidates) -> Bools:
-        return ~np.isin(candidates.items, np.asarray(query.limits.exclude, np.int64))
+        return ~among(candidates.items, np.asarray(query.limits.exclude, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +125,7 @@ class Shown:
     name: str = "shown"
 
     def keep(self, query: Query, candidates: Candidates) -> Bools:
-        return ~np.isin(candidates.items, np.asarray(query.limits.shown, np.int64))
+        return ~among(candidates.items, np.asarray(query.limits.shown, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +136,8 @@ class Rested:
     name: str = "rested"
 
     def keep(self, query: Query, candidates: Candidates) -> Bools:
-        lately = (query.history.at > query.now - self.seconds) & np.isin(query.history.kinds, SEEN)
-        return ~np.isin(candidates.items, query.history.items[lately])
+        lately = (query.history.at > query.now - self.seconds) & of_kinds(query.history, SEEN)
+        return ~among(candidates.items, query.history.items[lately])
 
 
 @dataclass(frozen=True, slots=True)

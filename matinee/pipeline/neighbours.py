@@ -31,6 +31,23 @@ class Places(threading.local):
         return self._held
 
 
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """What some rows of a CSR matrix hold, row by row: ``which`` of the rows, ``columns`` and ``values``."""
+
+    which: Ints
+    columns: Any
+    values: Floats
+
+    @staticmethod
+    def of(starts: Ints, columns: Any, values: Floats, rows: Ints) -> Cells:
+        length = starts[rows + 1] - starts[rows]
+        which = np.repeat(np.arange(len(rows)), length)
+        before = np.cumsum(length) - length
+        at = np.arange(len(which)) + (starts[rows] - before)[which]
+        return Cells(which, columns[at], values[at])
+
+
 @dataclass(frozen=True)
 class Neighbours:
     """The score of item i is the sum over the history of weight x matrix[watched, i]: ``ItemWeights`` of a release,
@@ -65,32 +82,43 @@ class Neighbours:
         if not len(self.starts) and self.size <= WHOLE:
             scores = np.where(self.known, weight @ self.values[rows], np.float32(np.nan)).astype(np.float32)
             return _found(*top_of(np.arange(self.size), scores, n))
-        columns, sums = self.summed(rows, weight)
-        sums[~self.known[columns]] = np.nan
-        return self.found(columns, sums, n)
+        cells = self._read(told, rows) if self._near[1] is self.columns else self.near(rows)
+        columns, sums = self.summed(cells, weight)
+        known = self.known[columns]
+        return self.found(columns[known], sums[known], n)
 
     def found(self, columns: Ints, sums: Floats, n: int) -> Candidates:
         """The best n of what was summed; ties by row."""
-        order = np.argsort(columns)
-        return _found(*top_of(columns[order], sums[order], n))
+        if n < len(columns):
+            least = np.partition(sums, len(sums) - n)[len(sums) - n]
+            near = sums >= least
+            columns, sums = columns[near], sums[near]
+        order = np.lexsort((columns, -sums))[:n]
+        return _found(columns[order], sums[order])
 
-    def tabled(self, told: Told, heard: Ints, reached: Ints, cells: Floats, history: int) -> NeighbourTable:
-        return NeighbourTable(self, told, heard, reached, cells, history)
+    def _read(self, told: Told, rows: Ints) -> Cells:
+        """All cells of the rows that were heard, for retrieval and for scores."""
+        made = told.once(
+            ("cells", id(self)), lambda: (self, Cells.of(self.starts, self.columns, self.values, rows))
+        )  # fmt: skip
+        cells: Cells = made[1]
+        return cells
 
-    def summed(self, rows: Ints, weight: Floats) -> tuple[Ints, Floats]:
-        """Each neighbour of the rows once, and the sum of what it gets, without a pass over the catalogue."""
-        starts, columns, values = self._near
-        if not len(rows):
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        which, cells = _cells(starts, rows)
-        named = columns[cells].astype(np.int64)
-        own = np.arange(len(named))
+    def near(self, rows: Ints) -> Cells:
+        """The strongest neighbours of some rows."""
+        return Cells.of(*self._near, rows)
+
+    def summed(self, cells: Cells, weight: Floats) -> tuple[Ints, Floats]:
+        """Each neighbour once, and the sum of what it gets from the rows of these weights, without a pass over the
+        catalogue."""
+        named = cells.columns
+        own = np.arange(len(named), dtype=np.int32)
         place = self.places.of(self.size)
         place[named] = own  # of equal columns the last one wins, and stands for all
         stands = place[named]
-        sums = np.bincount(stands, weight[which] * values[cells], len(named))
+        sums = np.bincount(stands, weight[cells.which] * cells.values, len(named))
         once = stands == own
-        return named[once], sums[once].astype(np.float32)
+        return named[once].astype(np.int64), sums[once].astype(np.float32)
 
     @cached_property
     def _near(self) -> tuple[Ints, Any, Floats]:
@@ -122,25 +150,34 @@ class Neighbours:
         heard = np.flatnonzero(self.known[told.items])
         reached = np.flatnonzero((items >= 0) & (items < self.size))
         reached = reached[self.known[items[reached]]]
-        cells = np.zeros((len(heard), len(items)), np.float32)
-        if len(heard) and len(reached):
+        if not len(heard) or not len(reached):
+            cells = np.zeros((len(heard), len(items)), np.float32)
+        elif len(self.starts):
+            cells = self.met(self._read(told, told.items[heard]), len(heard), items, reached)
+        else:
+            cells = np.zeros((len(heard), len(items)), np.float32)
             cells[:, reached] = self.between(told.items[heard], items[reached])
         return NeighbourTable(self, told, heard, reached, cells, len(query.history))
+
+    def met(self, cells: Cells, m: int, items: Ints, reached: Ints) -> Floats:
+        """(m, len(items)) of the cells of m rows those whose columns are among the items, at the places ``reached``."""
+        place = self.places.of(self.size)
+        place[items[reached]] = reached
+        at = np.minimum(place[cells.columns], len(items) - 1)  # what stands there of old is checked in the next line
+        named = np.full(len(items), -1, np.int64)
+        named[reached] = items[reached]
+        inside = np.flatnonzero(named[at] == cells.columns)
+        out = np.zeros((m, len(items)), np.float32)
+        out[cells.which[inside], at[inside]] = cells.values[inside]
+        return out
 
     def between(self, rows: Ints, items: Ints) -> Floats:
         """(len(rows), len(items)) weights from each row to each item."""
         if not len(self.starts):
             dense: Floats = self.values[np.ix_(rows, items)]
             return dense
-        which, cells = _cells(self.starts, rows)
-        columns = self.columns[cells]
-        place = self.places.of(self.size)
-        place[items] = np.arange(len(items))
-        at = np.minimum(place[columns], len(items) - 1)  # what stands there of old is checked in the next line
-        inside = np.flatnonzero(items[at] == columns)
-        out = np.zeros((len(rows), len(items)), np.float32)
-        out[which[inside], at[inside]] = self.values[cells[inside]]
-        return out
+        cells = Cells.of(self.starts, self.columns, self.values, rows)
+        return self.met(cells, len(rows), items, np.arange(len(items)))
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
         """(n,) float32; NaN for items that were not watched in training and for a history that says nothing."""
@@ -174,6 +211,8 @@ class NeighbourTable:
         weights = self.told.weights(self.model.power, self.model.decay, without)[:, self.heard]
         out = np.full((len(weights), self.cells.shape[1]), np.nan, np.float32)
         speaks = np.flatnonzero((weights != 0).any(axis=1))
+        if len(speaks) == len(out) and len(self.reached) == out.shape[1]:
+            return np.asarray(weights @ self.cells, np.float32)
         out[np.ix_(speaks, self.reached)] = (weights[speaks] @ self.cells)[:, self.reached]
         return out
 
@@ -182,14 +221,6 @@ class NeighbourTable:
         out = np.zeros((len(picked), self.history), np.float32)
         out[:, self.told.at[self.heard]] = (self.cells[:, picked] * weight[:, None]).T
         return {"": out}
-
-
-def _cells(starts: Ints, rows: Ints) -> tuple[Ints, Ints]:
-    """Positions of all cells of some CSR rows, and for each which of ``rows`` it is of."""
-    length = starts[rows + 1] - starts[rows]
-    which = np.repeat(np.arange(len(rows)), length)
-    before = np.cumsum(length) - length
-    return which, np.arange(int(length.sum())) + (starts[rows] - before)[which]
 
 
 def _found(items: Ints, score: Floats) -> Candidates:

@@ -60,8 +60,10 @@ class Popularity:
     def scores(self, rows: Ints) -> Floats:
         """(n,) float32 in (0, 1]: half from all time, half from the last days, each on a logarithmic scale against the
         highest there is; NaN for items that nobody has watched."""
-        scores = np.full(len(rows), np.nan, np.float32)
         inside = (rows >= 0) & (rows < len(self.ever))
+        if inside.all():
+            return self._all[rows]
+        scores = np.full(len(rows), np.nan, np.float32)
         scores[inside] = self._all[rows[inside]]
         return scores
 

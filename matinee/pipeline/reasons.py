@@ -37,8 +37,9 @@ class Weighted(Protocol):
         columns where it can name no cause."""
         ...
 
-    def score_without(self, query: Query, candidates: Candidates, items: Sequence[int]) -> Floats:
-        """(1 + len(items), n) scores by the whole history, then as if each past item had never been touched."""
+    def score_without(self, query: Query, candidates: Candidates, items: Sequence[int], picked: Ints) -> Floats:
+        """(1 + len(items), len(picked)) scores of some of the candidates, set among all, by the whole history, then as
+        if each past item had never been touched."""
         ...
 
     def forget(self) -> None: ...
@@ -102,7 +103,7 @@ class FromExperts:
         past item are away."""
         if not causes:
             return set()
-        score = self.scorer.score_without(query, pool, causes)[:, picked]
+        score = self.scorer.score_without(query, pool, causes, picked)
         before, after = score[0], score[1:]
         fell = np.isnan(after) | (after < before - 1e-6 * (1 + np.abs(before)))
         return {(int(i), causes[k]) for k, i in zip(*np.nonzero(fell), strict=True)}
@@ -163,8 +164,12 @@ def _heaviest_causes(proposed: Sequence[Sequence[Reason]]) -> list[int]:
 
 def _heaviest(term: Floats, whole: Doubles, share: Doubles) -> list[tuple[int, int, float]]:
     """(item, event, weight) of the ``MOST`` heaviest terms of each item; ``share`` is what all of them weigh."""
-    top = np.argsort(-term, axis=1, kind="stable")[:, :MOST]
-    heavy = np.take_along_axis(term, top, axis=1)
+    rows, most = np.arange(len(term)), min(MOST, term.shape[1])
+    top, heavy, rest = np.empty((len(term), most), np.int64), np.empty((len(term), most)), term.copy()
+    for k in range(most):  # a few looks for the greatest cost less than an order of all
+        top[:, k] = rest.argmax(axis=1)
+        heavy[:, k] = rest[rows, top[:, k]]
+        rest[rows, top[:, k]] = -np.inf
     weight = np.divide(share, whole, out=np.zeros(len(share)), where=whole > 0)[:, None] * heavy
     rows, columns = np.nonzero(weight > 0)
     return list(zip(rows.tolist(), top[rows, columns].tolist(), weight[rows, columns].tolist(), strict=True))

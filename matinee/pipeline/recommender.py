@@ -66,8 +66,8 @@ class Recommender:
         dropped: dict[str, int] = {}
         for each in self.filters:
             keep = checked_mask(each.name, each.keep(query, pool), len(pool))
-            dropped[each.name] = int(len(pool) - keep.sum())
-            pool = pool.take(keep)
+            dropped[each.name] = gone = int(len(pool) - keep.sum())
+            pool = pool.take(keep) if gone else pool
         clock.lap("filters")
         pool = pool.with_score(checked_score(self.scorer.name, self.scorer.score(query, pool), len(pool)))
         clock.lap("scorer")
@@ -131,7 +131,7 @@ def checked_score(stage: str, score: Floats, n: int) -> Floats:
 def checked_positions(stage: str, order: Ints, pool: int, limit: int) -> Ints:
     if order.ndim != 1 or order.dtype != np.int64:
         raise broken(stage, f"its positions are {order.dtype} {order.shape}")
-    if len(order) > limit or len(np.unique(order)) != len(order):
+    if len(order) > limit or len(set(order.tolist())) != len(order):
         raise broken(stage, "it picked too many or one twice")
     if len(order) and not (order.min() >= 0 and order.max() < pool):
         raise broken(stage, "it picked what is not there")

@@ -73,12 +73,20 @@ class MMR:
         worst = np.zeros(len(items), np.float32)  # the highest similarity to what is picked
         left = np.ones(len(items), np.bool_)
         picked: list[int] = []
-        for diversity in weight[: len(items)].tolist():
-            gain = (1 - diversity) * relevance - diversity * worst
-            pick = int(np.argmax(np.where(left, gain, -np.inf)))
-            picked.append(pick)
-            left[pick] = False
-            np.maximum(worst, similarity.to(pick), out=worst)
+        weight = weight[: len(items)]
+        while len(picked) < len(weight):
+            diversity = float(weight[len(picked)])
+            if diversity:
+                gain = (1 - diversity) * relevance - diversity * worst
+                gain[~left] = -np.inf
+                new = np.array([np.argmax(gain)], np.int64)
+            else:  # the best that are left, as many as go by score alone, at once: relevance falls along the window
+                until = np.flatnonzero(weight[len(picked) :])
+                new = np.flatnonzero(left)[: int(until[0]) if len(until) else len(weight) - len(picked)]
+            picked += new.tolist()
+            left[new] = False
+            if len(picked) < len(weight):
+                np.maximum(worst, similarity.to(new), out=worst)
         return np.asarray(picked, np.int64)
 
 
@@ -97,25 +105,31 @@ class Similarity:
     vectors: tuple[Floats, ...]
     has: tuple[Bools, ...]
     spread: tuple[float, ...]
+    every: bool  # whether all have a vector in each space
 
     @staticmethod
     def of(catalogue: Catalogue, items: Ints) -> Similarity:
         shelves = catalogue.content()
         has = tuple(shelf.has(items) for shelf in shelves)
         vectors = tuple(shelf.centred(items) for shelf in shelves)
-        return Similarity(len(items), vectors, has, tuple(shelf.spread for shelf in shelves))
+        every = all(bool(own.all()) for own in has)
+        return Similarity(len(items), vectors, has, tuple(shelf.spread for shelf in shelves), every)
 
-    def to(self, position: int) -> Floats:
-        """(n,) in [0, 1]: 0 is as alike as two random items or unknown, 1 is four deviations closer than that."""
-        total = np.zeros(self.n, np.float32)
+    def to(self, positions: Ints) -> Floats:
+        """(n,) the highest likeness to any of some positions, in [0, 1]: 0 is as alike as two random items or unknown,
+        1 is four deviations closer than that."""
+        if len(self.vectors) == 1 and self.every:
+            cosine = self.vectors[0] @ self.vectors[0][positions].T
+            highest = cosine.max(axis=1) / np.float32(4 * self.spread[0])
+            return np.asarray(np.minimum(np.maximum(highest, 0.0), 1.0), np.float32)
+        total = np.zeros((self.n, len(positions)), np.float32)
         count = np.zeros_like(total)
         for vectors, has, spread in zip(self.vectors, self.has, self.spread, strict=True):
-            if not has[position]:
-                continue
-            total += vectors @ vectors[position] / spread
-            count += has
+            both = has[:, None] & has[positions]
+            total += np.where(both, vectors @ vectors[positions].T / spread, 0)
+            count += both
         value = np.divide(total, 4 * count, out=np.zeros_like(total), where=count > 0)
-        return np.clip(value, 0.0, 1.0)
+        return np.asarray(np.clip(value.max(axis=1), 0.0, 1.0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from matinee.pipeline.filters import allowed, allowed_mask, first_allowed
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.selectors import top_of
 from matinee.pipeline.taste import Told
-from matinee.types import Candidates, Floats, History, Ints, Query
+from matinee.types import Bools, Candidates, Floats, History, Ints, Query
 
 POWER = 0.5  # how fast the past fades, as in the trained content model
 SPARE = 2  # an approximate look brings so many times more than is asked for, to be scored exactly
@@ -87,10 +87,16 @@ class Nearest:
         """By shelf the history's weighted sum over its length and the spread: a product with a centred unit vector is
         the score."""
         told = Told.of(history)
+        profiles: list[tuple[Shelf, Floats]] = told.once(
+            ("profiles", id(self.catalogue)), lambda: (self.catalogue, self._worked(told))
+        )[1]
+        return profiles
+
+    def _worked(self, told: Told) -> list[tuple[Shelf, Floats]]:
         weight = told.weights(POWER)[0]
         profiles = []
         for shelf in self.catalogue.compared():
-            total = weight @ shelf.centred(told.items)
+            total = weight @ _past(told, shelf)
             length = float(np.linalg.norm(total))
             if length > 1e-6:
                 profiles.append((shelf, (total / (length * shelf.spread)).astype(np.float32)))
@@ -99,10 +105,11 @@ class Nearest:
     def table(self, query: Query, items: Ints) -> NearestTable:
         told = Told.of(query.history)
         shelves = self.catalogue.compared()
-        past = tuple(shelf.centred(told.items) for shelf in shelves)
-        here = tuple(shelf.centred(items) for shelf in shelves)
+        past = tuple(_past(told, shelf) for shelf in shelves)
         apart = self.catalogue.content() if any(not shelf.space.kind for shelf in shelves) else ()
-        return NearestTable(shelves, told, items, past, here, len(query.history), apart)
+        has = tuple(shelf.has(items) for shelf in shelves)
+        here = tuple(_some(shelf, items, known) for shelf, known in zip(shelves, has, strict=True))
+        return NearestTable(shelves, told, items, past, here, has, len(query.history), apart)
 
     def explain(self, query: Query, items: Ints) -> Floats:
         """(len(items), len(history)): the terms of ``score``, summing to it."""
@@ -119,14 +126,16 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class NearestTable:
-    """By shelf the centred unit vectors of the past (m, dim) and of the candidates (n, dim). ``apart``: what a fused
-    shelf was made of, among which its terms are shared out."""
+    """By shelf the centred unit vectors of the past (m, dim), the vectors of the candidates (n, dim) as they are with
+    their scales (n,), and which candidates have one (n,). ``apart``: what a fused shelf was made of, among which its
+    terms are shared out."""
 
     shelves: tuple[Shelf, ...]
     told: Told
     items: Ints
     past: tuple[Floats, ...]
-    here: tuple[Floats, ...]
+    here: tuple[tuple[Floats, Floats], ...]
+    has: tuple[Bools, ...]
     history: int
     apart: tuple[Shelf, ...] = ()
 
@@ -135,30 +144,32 @@ class NearestTable:
         weights = self.told.weights(POWER, 1.0, without)
         total = np.zeros((len(weights), len(self.items)), np.float32)
         count = np.zeros_like(total)
-        for shelf, past, here in zip(self.shelves, self.past, self.here, strict=True):
+        for shelf, past, (here, scale), has in zip(self.shelves, self.past, self.here, self.has, strict=True):
             profiles = weights @ past
             length = np.linalg.norm(profiles, axis=1)
             speaks = length > 1e-6
-            profiles[speaks] /= length[speaks, None] * shelf.spread
-            profiles[~speaks] = 0
-            total += profiles @ here.T
-            count += speaks[:, None] & shelf.has(self.items)[None, :]
+            profiles /= np.where(speaks, length * shelf.spread, np.inf)[:, None]
+            product = (profiles @ here.T - (profiles @ shelf.mean)[:, None]) * scale
+            if len(self.shelves) == 1 and speaks.all() and has.all():
+                return np.asarray(product, np.float32)
+            total += product
+            count += speaks[:, None] & has[None, :]
         return np.divide(total, count, out=np.full(total.shape, np.nan, np.float32), where=count > 0)
 
     def terms(self, picked: Ints) -> dict[str, Floats]:
         weight = self.told.weights(POWER)[0]
         found_: dict[str, Floats] = {}
         count = np.zeros(len(picked), np.float32)
-        for shelf, past, here in zip(self.shelves, self.past, self.here, strict=True):
+        for shelf, past, has in zip(self.shelves, self.past, self.has, strict=True):
             length = float(np.linalg.norm(weight @ past))
             if length <= 1e-6:
                 continue
-            part = here[picked] @ past.T * weight / (length * shelf.spread)
+            part = shelf.centred(self.items[picked]) @ past.T * weight / (length * shelf.spread)
             shares = {shelf.space.kind: np.float32(1)} if shelf.space.kind else self._shares(picked)
             for kind, share in shares.items():
                 terms = found_.setdefault(kind, np.zeros((len(picked), self.history), np.float32))
                 terms[:, self.told.at] += part * share
-            count += shelf.has(self.items[picked])
+            count += has[picked]
         return {space: np.asarray(terms / np.maximum(count, 1)[:, None], np.float32) for space, terms in found_.items()}
 
     def _shares(self, picked: Ints) -> dict[str, Any]:
@@ -171,6 +182,19 @@ class NearestTable:
         total = sum(likeness.values(), np.zeros((len(picked), len(self.told.items)), np.float32))
         shares = {kind: part / np.maximum(total, 1e-9) for kind, part in likeness.items()}
         return {**shares, "": (total <= 1e-9).astype(np.float32)}
+
+
+def _past(told: Told, shelf: Shelf) -> Floats:
+    """The centred unit vectors of what was told, (m, dim)."""
+    past: Floats = told.once(("centred", id(shelf)), lambda: (shelf, shelf.centred(told.items)))[1]
+    return past
+
+
+def _some(shelf: Shelf, rows: Ints, known: Bools) -> tuple[Floats, Floats]:
+    """(n, dim) vectors of rows as they are, and (n,) what a product with one less the mean is to be multiplied by: 0
+    where ``known``, which is ``shelf.has(rows)``, says that there is none."""
+    places = shelf.place[rows] if known.all() else shelf.place[np.where(known, rows, shelf.rows[:1].sum())]
+    return shelf.vectors[places], np.where(known, shelf.scale[places], np.float32(0))
 
 
 def _mean(total: Floats, count: Floats) -> Floats:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,14 @@ class Told:
     ``strength`` (m,) float32 damped opinions, negative where disliked.
 
     By the rules that models are trained with (``matinee.models.common.taste``): an item stands at its latest place
-    with its strongest opinion, and of a strength the square root counts.
+    with its strongest opinion, and of a strength the square root counts. ``kept``: what the stages of a request worked
+    out of it, so that none does it twice; it goes when the history goes.
     """
 
     at: Ints
     items: Ints
     strength: Floats
+    kept: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
     def of(history: History) -> Told:
@@ -47,16 +50,33 @@ class Told:
         damped = (np.sign(strength) * np.sqrt(np.abs(strength))).astype(np.float32)
         return Told(at, history.items[at], damped)
 
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What ``make`` gives, made when it is first asked for. A key with an ``id`` wants the object in the value, or
+        another may get its number."""
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
+
     def below(self, n_items: int) -> Told:
         """Only the items that a model of ``n_items`` rows can know; the others take no rank."""
-        if not len(self.items) or int(self.items.max()) < n_items:
+        if self.once("highest", lambda: int(self.items.max(initial=-1))) < n_items:
             return self
+        below: Told = self.once(("below", n_items), lambda: self._below(n_items))
+        return below
+
+    def _below(self, n_items: int) -> Told:
         inside = self.items < n_items
         return Told(self.at[inside], self.items[inside], self.strength[inside])
 
     def weights(self, power: float, decay: float = 1.0, without: Sequence[int] = ()) -> Floats:
         """(1 + len(without), m) float32: strength x (1 + rank)^-power x decay^rank, rank 0 being the newest; first of
-        the whole history, then as if each named item had never been touched: older ones move up a rank."""
+        the whole history, then as if each named item had never been touched: older ones move up a rank. Not to be
+        changed: it is kept."""
+        key = "weights", power, decay, tuple(without)
+        weights: Floats = self.once(key, lambda: self._weights(power, decay, without))
+        return weights
+
+    def _weights(self, power: float, decay: float, without: Sequence[int]) -> Floats:
         m = len(self.items)
         rank = np.arange(m)[::-1]
         ranks = np.broadcast_to(rank, (1 + len(without), m)).copy()
@@ -68,6 +88,7 @@ class Told:
         fade = (1.0 + np.arange(m + 1)) ** -power * decay ** np.arange(m + 1)
         weights = (self.strength * fade[ranks]).astype(np.float32)
         weights[gone] = 0.0
+        weights.setflags(write=False)
         return weights
 
 

@@ -96,7 +96,8 @@ class Edge:
             await answer.refuse(headers, BUSY)
         else:
             try:
-                await asyncio.wait_for(self.app(scope, receive, answer.pass_on), self.seconds)
+                async with asyncio.timeout(self.seconds):
+                    await self.app(scope, receive, answer.pass_on)
             except TimeoutError:
                 if not answer.status:
                     await answer.refuse(headers, SLOW)

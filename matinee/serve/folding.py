@@ -18,7 +18,7 @@ from matinee.models.popular import PopularModel
 from matinee.models.table import load_recipe
 from matinee.models.transitions import Transitions
 from matinee.pipeline.experts import Same
-from matinee.pipeline.neighbours import Neighbours, Places
+from matinee.pipeline.neighbours import Neighbours, NeighbourTable, Places
 from matinee.pipeline.taste import Told
 from matinee.protocols import Log, Model
 from matinee.release import Release
@@ -52,8 +52,8 @@ class Folded:
         heard = self.known[told.items]
         rows, weight = told.items[heard], weight[heard]
         old = rows < self.base.size
-        columns, sums = self.base.summed(rows[old], weight[old] * self.rows[rows[old]])
-        late, more = self.since.summed(rows, weight)
+        columns, sums = self.base.summed(self.base.near(rows[old]), weight[old] * self.rows[rows[old]])
+        late, more = self.since.summed(self.since.near(rows), weight)
         columns, at = np.unique(np.concatenate([columns, late]), return_inverse=True)
         total = np.bincount(at, np.concatenate([sums * self.columns[columns[at[: len(sums)]]], more]), len(columns))
         keep = self.known[columns]
@@ -67,7 +67,7 @@ class Folded:
         cells = np.zeros((len(heard), len(items)), np.float32)
         if len(heard) and len(reached):
             cells[:, reached] = self._between(told.items[heard], items[reached])
-        return self.base.tabled(told, heard, reached, cells, len(query.history))
+        return NeighbourTable(self.base, told, heard, reached, cells, len(query.history))
 
     def _between(self, rows: Ints, items: Ints) -> Floats:
         out = self.since.between(rows, items)

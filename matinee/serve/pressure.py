@@ -59,7 +59,8 @@ class Gate:
             return False
         self.in_line += 1
         try:
-            await asyncio.wait_for(self._places.acquire(), self.patience)
+            async with asyncio.timeout(self.patience if self._places.locked() else None):
+                await self._places.acquire()
         except TimeoutError:
             return False
         finally:

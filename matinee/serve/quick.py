@@ -24,7 +24,7 @@ from matinee.protocols import Model
 from matinee.release import Release
 from matinee.serve.arrivals import Arrived
 from matinee.serve.factored import Factored
-from matinee.types import Candidates, Floats, Ints, Query
+from matinee.types import Bools, Candidates, Doubles, Floats, Ints, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,19 @@ def _plain(model: ContentModel) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """``z`` (k, n): an expert's scores on the common scale, 0 where it is silent. ``told`` (n,): where it speaks; None
+    where that differs from trial to trial, and then ``z`` is NaN where it is silent."""
+
+    z: Floats
+    told: Bools | None
+
+    def with_silence(self) -> Floats:
+        """(k, n), NaN where it is silent."""
+        return self.z if self.told is None else np.where(self.told, self.z, np.float32(np.nan))
+
+
+@dataclass(frozen=True, slots=True)
 class Worked:
     """What the last scoring of a thread left for the reasons of the same request: by expert its table and its opinions
     (1, n) on the common scale."""
@@ -80,7 +93,7 @@ class Worked:
     query: Query
     candidates: Candidates
     tables: tuple[Table, ...]
-    opinions: tuple[Floats, ...]
+    opinions: tuple[Opinion, ...]
 
 
 class Memo(threading.local):
@@ -107,22 +120,27 @@ class QuickBlend:
     def parts(self, query: Query, candidates: Candidates) -> Floats:
         """(n, len(models)) what each expert adds to the weighted mean; NaN = no opinion."""
         opinions = self._worked(query, candidates).opinions
-        z = np.stack([column[0] for column in opinions], 1) if opinions else np.empty((len(candidates), 0), np.float32)
-        parts: Floats = z * shares(~np.isnan(z), self.blend.weights)
+        columns = [opinion.with_silence()[0] for opinion in opinions]
+        parts = np.stack(columns, 1) if columns else np.empty((len(candidates), 0), np.float32)
+        voices = Voices.of([~np.isnan(column) for column in columns], self.blend.weights, len(candidates))
+        share = np.zeros((len(voices.told), len(columns)), np.float32)
+        share[:, list(voices.experts)] = voices.shares
+        parts *= share[voices.pattern]
         return parts
 
     def terms(self, query: Query, candidates: Candidates, expert: int, picked: Ints) -> dict[str, Floats]:
         """By space what each past event adds to the expert's score of each picked candidate."""
         return self._worked(query, candidates).tables[expert].terms(picked)
 
-    def score_without(self, query: Query, candidates: Candidates, items: Sequence[int]) -> Floats:
-        """(1 + len(items), n) scores by the whole history, then without each past item, by one product an expert."""
+    def score_without(self, query: Query, candidates: Candidates, items: Sequence[int], picked: Ints) -> Floats:
+        """(1 + len(items), len(picked)) scores of some of the candidates by the whole history, then without each past
+        item, by one product an expert."""
         worked = self._worked(query, candidates)
         opinions = tuple(
             opinion if isinstance(table, SameTable) else standard_each(table.scores(items))
             for table, opinion in zip(worked.tables, worked.opinions, strict=True)
         )
-        return level_each(opinions, self.blend.weights, len(candidates), 1 + len(items))
+        return level_each(opinions, self.blend.weights, len(candidates), 1 + len(items), picked)
 
     def forget(self) -> None:
         """Nothing of a person stays in memory when the request is over."""
@@ -139,61 +157,97 @@ class QuickBlend:
         return made
 
 
-def standard_each(scores: Floats) -> Floats:
+def standard_each(scores: Floats) -> Opinion:
     """``blend.standard`` of each row of (k, n) scores: mean 0, deviation 1 over those that are not NaN."""
-    silent = np.isnan(scores)
-    if not (silent == silent[:1]).all():
-        return np.stack([standard(row) for row in scores])
-    told = ~silent[0]
+    told = ~np.isnan(scores[0])
     every = bool(told.all())
     values = scores.astype(np.float64) if every else scores[:, told].astype(np.float64)
-    if not values.shape[1]:
-        return scores
-    most = np.abs(values).max(axis=1)
-    values -= values.mean(axis=1, keepdims=True)
-    spread = np.sqrt(np.einsum("kn,kn->k", values, values) / values.shape[1])
-    values /= np.where(spread <= 1e-6 * (1e-12 + most), np.inf, spread)[:, None]
+    mean = values.mean(axis=1, keepdims=True) if values.shape[1] else np.zeros((len(scores), 1))
+    if np.isnan(mean).any() or (not every and len(scores) > 1 and not np.isnan(scores[:, ~told]).all()):
+        return Opinion(np.stack([standard(row) for row in scores]), None)
+    values -= mean
+    spread = np.sqrt(np.einsum("kn,kn->k", values, values) / max(values.shape[1], 1))
+    if (spread <= 1e-5 * (1e-12 + np.abs(mean[:, 0]))).any():  # perhaps all alike, or but for rounding
+        most = np.abs(values + mean).max(axis=1, initial=0.0)
+        spread[spread <= 1e-6 * (1e-12 + most)] = np.inf
+    values /= spread[:, None]
     if every:
-        return values.astype(np.float32)
-    out = np.full(scores.shape, np.nan, np.float32)
+        return Opinion(values.astype(np.float32), told)
+    out = np.zeros(scores.shape, np.float32)
     out[:, told] = values
-    return out
+    return Opinion(out, told)
 
 
-def level_each(opinions: Sequence[Floats], weights: Floats, n: int, k: int = 1) -> Floats:
-    """(k, n) ``blend.level`` of each trial. ``opinions``: by expert (k, n), or (1, n) where all trials are alike. When
-    nobody is silent in one trial about what he speaks of in another, as mostly, all trials are one computation."""
-    silent = [np.isnan(column) for column in opinions]
-    if not opinions or not all((s == s[:1]).all() for s in silent):
-        whole = [np.broadcast_to(column, (k, n)) for column in opinions]
-        z = np.stack(whole, axis=2) if whole else np.empty((k, n, 0), np.float32)
-        return np.stack([level(each, weights) for each in z])
-    told = np.stack([~s[0] for s in silent], axis=1)
-    voiced = (weights > 0) & told.any(axis=0) if n else weights > 0
-    filled = [np.nan_to_num(column) for column, speaks in zip(opinions, voiced, strict=True) if speaks]
-    told, weights = told[:, voiced], weights[voiced]
-    score = _weighed(filled, shares(told, weights), k, n)
-    score[:, ~told.any(axis=1)] = np.nan
-    full = told.all(axis=1)
-    if full.sum() < ENOUGH or full.all():
-        return score
-    known = [column[:, full] for column in filled]
-    code = told @ (1 << np.arange(told.shape[1]))
-    centre = score[:, full].mean(axis=1, keepdims=True)
-    for pattern in np.unique(code[~full & (code > 0)]):
-        here = np.flatnonzero(code == pattern)
-        share = shares(told[here[:1]], weights)
-        partial = _weighed(known, np.repeat(share, int(full.sum()), axis=0), k, int(full.sum()))
-        mean = partial.mean(axis=1, keepdims=True)
-        wide = partial - mean
-        slope = np.einsum("kn,kn->k", wide, score[:, full]) / np.maximum(np.einsum("kn,kn->k", wide, wide), 1e-9)
-        score[:, here] = centre + np.maximum(slope, 0)[:, None] * (score[:, here] - mean)
+def level_each(
+    opinions: Sequence[Opinion], weights: Floats, n: int, k: int = 1, at: Ints | None = None
+) -> Floats:  # fmt: skip
+    """(k, n) ``blend.level`` of each trial, or (k, len(at)) of the candidates at some places alone. ``opinions``: by
+    expert of (k, n), or of (1, n) where all trials are alike. When nobody is silent in one trial about what he speaks
+    of in another, as mostly, all trials are one computation."""
+    spoken = [opinion.told for opinion in opinions if opinion.told is not None]
+    if not opinions or len(spoken) < len(opinions):
+        z = np.stack([np.broadcast_to(o.with_silence(), (k, n)) for o in opinions], 2) if opinions else None
+        whole = np.stack([level(each, weights) for each in (np.empty((k, n, 0), np.float32) if z is None else z)])
+        return whole if at is None else whole[:, at]
+    voices = Voices.of(spoken, weights, n)
+    z = np.empty((len(voices.experts), k, n), np.float32)
+    for place, expert in enumerate(voices.experts):
+        z[place] = opinions[expert].z
+    asked, pattern = (z, voices.pattern) if at is None else (z[:, :, at], voices.pattern[at])
+    score = np.zeros((k, len(pattern)), np.float32)
+    for own, share in zip(asked, voices.shares.T, strict=True):
+        score += own * share[pattern]
+    spoke, full = voices.spoke, voices.full
+    score[:, ~spoke[pattern]] = np.nan
+    lacking = np.flatnonzero((spoke & ~full)[pattern])
+    if len(lacking):
+        known = full[voices.pattern]
+        if known.sum() >= ENOUGH:
+            _level(score, lacking, pattern[lacking], z[:, :, known].astype(np.float64), voices)
     return score
 
 
-def _weighed(columns: Sequence[Floats], share: Floats, k: int, n: int) -> Floats:
-    """(k, n) sums over the experts of opinion x share (n, experts)."""
-    total = np.zeros((k, n), np.float32)
-    for column, part in zip(columns, share.T, strict=True):
-        total += column * part
-    return total
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """Who speaks of what. ``experts``: places of those with a weight and an opinion on anything; ``told`` (patterns,
+    experts): the patterns of speech and silence there are, and ``shares`` (patterns, experts) of the weight in each;
+    ``pattern`` (n,): which one each candidate has."""
+
+    experts: tuple[int, ...]
+    told: Bools
+    shares: Floats
+    pattern: Ints
+
+    @staticmethod
+    def of(told: Sequence[Bools], weights: Floats, n: int) -> Voices:
+        """``told``: by expert (n,) where it speaks."""
+        experts = tuple(e for e, own in enumerate(told) if weights[e] > 0 and (not n or own.any()))
+        code = np.zeros(n, np.int64)
+        for place, expert in enumerate(experts):
+            code += told[expert].astype(np.int64) << place
+        codes, pattern = np.unique(code, return_inverse=True)
+        patterns = (codes[:, None] >> np.arange(len(experts))) & 1 > 0
+        return Voices(experts, patterns, shares(patterns, weights[list(experts)]), pattern)
+
+    @property
+    def spoke(self) -> Bools:
+        return np.asarray(self.told.any(axis=1), np.bool_)
+
+    @property
+    def full(self) -> Bools:
+        return np.asarray(self.told.all(axis=1), np.bool_)
+
+
+def _level(score: Floats, lacking: Ints, pattern: Ints, known: Doubles, voices: Voices) -> None:
+    """Puts the scores (k, n) at the places ``lacking``, whose ``pattern`` (len(lacking),) lacks an expert, on the scale
+    of the ``known`` (experts, k, full). A weighted mean is linear in the opinions, so the lines of all patterns come of
+    the experts' means and covariances."""
+    mean = known.mean(axis=2)
+    wide = (known - mean[:, :, None]).transpose(1, 0, 2)
+    together = wide @ wide.transpose(0, 2, 1)
+    part = voices.shares.astype(np.float64)
+    whole = part[voices.full][0]
+    reach = part @ together  # (k, patterns, experts)
+    slope = np.maximum((reach @ whole) / np.maximum((reach * part).sum(axis=2), 1e-9), 0)
+    own = score[:, lacking] - (part @ mean).T[:, pattern]
+    score[:, lacking] = (whole @ mean)[:, None] + slope[:, pattern] * own

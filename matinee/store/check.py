@@ -90,14 +90,17 @@ def _guarded(one: Check, connection: sqlite3.Connection) -> list[Damage]:
             found.append(piece)
             if len(found) == MOST:
                 break
-    except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError, MemoryError) as error:
         found.append(damage("check.page", "database", f"{error}. {RESTORE[0]}", f"{error}。{RESTORE[1]}"))
     return found
 
 
 def _pages(connection: sqlite3.Connection) -> list[Damage]:
     """SQLite's own check of every page and index."""
-    lines = [line for (line,) in connection.execute(f"PRAGMA integrity_check({MOST})") if line != "ok"]
+    try:
+        lines = [line for (line,) in connection.execute(f"PRAGMA integrity_check({MOST})") if line != "ok"]
+    except MemoryError:  # SQLite believed a length that stands on a damaged page
+        lines = ["a damaged page names a length beyond all memory"]
     return [damage("check.page", "database", f"{line}. {RESTORE[0]}", f"{line}。{RESTORE[1]}") for line in lines]
 
 

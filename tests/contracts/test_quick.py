@@ -127,11 +127,13 @@ def test_the_quick_blend_and_its_trials_are_the_blend(rows: tuple[int, ...]) -> 
     candidates = Candidates(items, np.full(len(items), np.nan, np.float32), np.zeros(len(items), np.int64))
     np.testing.assert_allclose(fast.score(asked, candidates), slow.score(asked, candidates), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(fast.parts(asked, candidates), slow.parts(asked, candidates), rtol=1e-4, atol=1e-5)
-    trials = fast.score_without(asked, candidates, rows)
+    trials = fast.score_without(asked, candidates, rows, np.arange(len(items)))
     assert trials.shape == (1 + len(rows), len(items))
     for k, cause in enumerate(rows, 1):
         told = slow.score(without(asked, cause), candidates)
         np.testing.assert_allclose(trials[k], told, rtol=1e-3, atol=1e-4)
+    some = np.array([21, 3, 0])
+    np.testing.assert_allclose(fast.score_without(asked, candidates, rows, some), trials[:, some], rtol=1e-5, atol=1e-6)
     fast.forget()
     assert fast._memo.worked is None
 
