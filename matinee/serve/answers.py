@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
 from matinee.errors import Language
 from matinee.pipeline.catalogue import Catalogue
 from matinee.serve import forms, words
+from matinee.serve.address import API, address
 from matinee.types import Event, Item, Reason, Slate
 
 SOUND = (".mp3", ".ogg", ".oga", ".opus", ".wav", ".flac", ".m4a", ".aac", ".wma", ".aif", ".aiff")
 PICTURE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-API = "/api/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +39,14 @@ class Answers:
 
     def brief_fields(self, row: int) -> dict[str, Any]:
         item = self.catalogue.item(row)
-        path = f"{API}/items/{quote(item.id, safe='')}"
         return {
             "item": item.id,
             "title": self.titled(item),
             "collection": item.collection,
             "categories": item.categories,
             "duration": self.duration(row, item),
-            "cover": f"{path}/cover" if row in self.catalogue.covers else None,
-            "play": f"{path}/media" if item.media else None,
+            "cover": f"{API}/{address('items', item.id, 'cover')}" if row in self.catalogue.covers else None,
+            "play": f"{API}/{address('items', item.id, 'media')}" if item.media else None,
             "kind": self.kind(row, item),
         }
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, get
@@ -15,7 +14,8 @@ from litestar.params import FromPath
 
 from matinee.errors import Language, MatineeError
 from matinee.serve import forms, inside, static, words
-from matinee.serve.answers import API, Answers
+from matinee.serve.address import API, address
+from matinee.serve.answers import Answers
 from matinee.serve.service import Service
 
 AnyRequest = Request[Any, Any, AppState]
@@ -47,9 +47,8 @@ def whole(service: Service, id: str, lang: Language) -> forms.Whole:
 
 def shots_of(facts: Mapping[str, Any], id: str) -> tuple[inside.Shot, ...]:
     """In order; ``frame`` is the address of the shot's picture."""
-    base = f"{API}/items/{quote(id, safe='')}/frames"
     return tuple(
-        inside.Shot(start=start, end=end, frame=f"{base}/{i}" if frame else None)
+        inside.Shot(start=start, end=end, frame=f"{API}/{address('items', id, 'frames', str(i))}" if frame else None)
         for i, (start, end, frame) in enumerate(_rows(facts, "shots", _shot)[:MOST_SHOTS])
     )
 
