@@ -10,9 +10,9 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -154,6 +154,14 @@ class Client:
 
     def export(self, user: str) -> forms.Export:
         return self._get(address("users", user, "export"), [], forms.Export)
+
+    def profile(self, user: str) -> dict[str, Any]:
+        """What is known of a user beside what they did. Wants an admin key."""
+        return self._get(address("users", user), [], forms.Person).profile
+
+    def put_profile(self, user: str, profile: Mapping[str, Any]) -> dict[str, Any]:
+        """In the place of what was known: country, language, age, gender, and whatever else; nothing takes it away."""
+        return self._send("PUT", address("users", user), dict(profile), forms.Person).profile
 
     def merge(self, user: str, session: str) -> forms.Merged:
         """An anonymous session turns out to be this user; its events, also late ones, are the user's from now on."""

@@ -27,6 +27,7 @@ from matinee.serve import (
     intake,
     interests,
     listing,
+    people,
     seek_routes,
     slates,
     static,
@@ -290,7 +291,7 @@ HANDLERS: Sequence[Any] = (
 
 def application(service: Service) -> Litestar:
     """The ASGI application over one service."""
-    rooms = (bulk, within, console, interests, listing, seek_routes, slates)
+    rooms = (bulk, within, console, interests, listing, people, seek_routes, slates)
     api = Router("/api/v1", route_handlers=[*HANDLERS, *(handler for room in rooms for handler in room.HANDLERS)])
     plain = JsonRenderPlugin(path=["/", "/openapi.json"])
     dots = (

@@ -26,17 +26,12 @@ SIGNS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": " ", "\n": 
 def whole(service: Service, id: str, lang: Language) -> forms.Whole:
     """All that is known of an item: what the catalogue says, and its facts. One read of the store. Raises
     ``item.unknown``."""
-    from matinee.encoders.labels import label_in
-
     state = service.current()
     row = service.row(state, id)
     told = Answers(state.catalogue, lang).whole(row)
     facts = service.store.facts(id)
     return msgspec.structs.replace(
         told,
-        labels={
-            sense: [(label_in(name, lang), share) for name, share in named] for sense, named in told.labels.items()
-        },
         shots=shots_of(facts, id),
         transcript=transcript_of(facts),
         seen_text=tuple(inside.SeenText(text=t, confidence=c, at=at) for t, c, at in _rows(facts, "seen_text", _seen)),

@@ -84,6 +84,16 @@ CREATE TABLE in_force (number INTEGER PRIMARY KEY, digest TEXT NOT NULL, at REAL
 CREATE INDEX events_by_kind ON events (user, kind, item)
 """
 
+
+def fourth(connection: sqlite3.Connection) -> None:
+    """What is known of users beside what they did (``profiles``): country, language, age, as JSON."""
+    connection.execute(FOURTH)
+
+
+FOURTH = (
+    "CREATE TABLE profiles (user INTEGER PRIMARY KEY REFERENCES users (row), body TEXT NOT NULL, sum INTEGER) STRICT"
+)
+
 SUMMED = {  # what each row's checksum covers, in this order
     "items": "row, id, body",
     "users": "row, id",
@@ -95,9 +105,9 @@ SUMMED = {  # what each row's checksum covers, in this order
     "spaces": "number, name, revision, dim",
     "releases": "digest, manifest",
 }
-SUMMED_SINCE_THIRD = {"merges": "user, target", "in_force": "number, digest, at"}
+SUMMED_SINCE = {"merges": "user, target", "in_force": "number, digest, at", "profiles": "user, body"}
 
-STEPS: tuple[Step, ...] = (first, second, third)
+STEPS: tuple[Step, ...] = (first, second, third, fourth)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step] = STEPS, *, copy: bool = True) -> None:
