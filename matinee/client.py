@@ -10,15 +10,16 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
 from matinee.errors import MatineeError
 from matinee.serve import forms
+from matinee.serve.address import address
 from matinee.serve.forms import Ask
 from matinee.serve.interests import Interests
 from matinee.types import Event, Item
@@ -61,7 +62,7 @@ class Client:
         turned = {"exploration": ask.exploration, "seed": ask.seed}
         query += [(name, str(value)) for name, value in turned.items() if value is not None]
         query += [("boost", f"{strength:g}:{where}") for where, strength in ask.boost]
-        return self._get(f"users/{_id(user)}/recommendations", query, forms.Recommendations)
+        return self._get(address("users", user, "recommendations"), query, forms.Recommendations)
 
     def pages(self, user: str, n: int = 20, ask: Ask = PLAIN) -> Iterator[forms.Recommendations]:
         """Page after page without a repeat, until nothing is left."""
@@ -86,20 +87,20 @@ class Client:
 
     def reasons(self, user: str, item: str, scenario: str = "home") -> forms.Explained:
         """Why an item would be recommended to a user, in the slate or not."""
-        return self._get(f"users/{_id(user)}/reasons/{_id(item)}", [("scenario", scenario)], forms.Explained)
+        return self._get(address("users", user, "reasons", item), [("scenario", scenario)], forms.Explained)
 
     def feedback(self, slate: str, told: forms.FeedbackIn) -> forms.Accepted:
         """What came of a slate; sending it again changes nothing."""
-        return self._send("POST", f"slates/{_id(slate)}/feedback", told, forms.Accepted)
+        return self._send("POST", address("slates", slate, "feedback"), told, forms.Accepted)
 
     def rows(self, user: str, n: int = 20, collection: str = "", ask: Ask = PLAIN) -> forms.Rows:
         query = [("n", str(n)), *_asked(ask), *([("collection", collection)] if collection else [])]
-        return self._get(f"users/{_id(user)}/rows", query, forms.Rows)
+        return self._get(address("users", user, "rows"), query, forms.Rows)
 
     def similar(self, item: str, n: int = 20, by: str = "all", where: str = "", ask: Ask = PLAIN) -> forms.SimilarItems:
         """Of ``ask`` collection, where, age and blocked count."""
         query = [("n", str(n)), ("by", by), *_limits(ask), *([("where", where)] if where else [])]
-        return self._get(f"items/{_id(item)}/similar", query, forms.SimilarItems)
+        return self._get(address("items", item, "similar"), query, forms.SimilarItems)
 
     def search(self, words: str, n: int = 20, where: str = "", ask: Ask = PLAIN) -> forms.Hits:
         """Of ``ask`` collection, where, age and blocked count."""
@@ -140,44 +141,51 @@ class Client:
         return forms.Accepted(accepted=accepted, duplicates=duplicates, rejected=tuple(rejected))
 
     def events(self, user: str, n: int = 50) -> tuple[forms.Seen, ...]:
-        return self._get(f"users/{_id(user)}/events", [("n", str(n))], forms.Events).events
+        return self._get(address("users", user, "events"), [("n", str(n))], forms.Events).events
 
     def item(self, item: str) -> forms.Whole:
-        return self._get(f"items/{_id(item)}", [], forms.Whole)
+        return self._get(address("items", item), [], forms.Whole)
 
     def put(self, item: Item) -> forms.Whole:
-        return self._send("PUT", f"items/{_id(item.id)}", item, forms.Whole)
+        return self._send("PUT", address("items", item.id), item, forms.Whole)
 
     def delete(self, item: str) -> None:
-        self._send("DELETE", f"items/{_id(item)}", None, type(None))
+        self._send("DELETE", address("items", item), None, type(None))
 
     def export(self, user: str) -> forms.Export:
-        return self._get(f"users/{_id(user)}/export", [], forms.Export)
+        return self._get(address("users", user, "export"), [], forms.Export)
+
+    def profile(self, user: str) -> dict[str, Any]:
+        """What is known of a user beside what they did. Wants an admin key."""
+        return self._get(address("users", user), [], forms.Person).profile
+
+    def put_profile(self, user: str, profile: Mapping[str, Any]) -> dict[str, Any]:
+        """In the place of what was known: country, language, age, gender, and whatever else; nothing takes it away."""
+        return self._send("PUT", address("users", user), dict(profile), forms.Person).profile
 
     def merge(self, user: str, session: str) -> forms.Merged:
         """An anonymous session turns out to be this user; its events, also late ones, are the user's from now on."""
-        return self._send("POST", f"users/{_id(user)}/merge", {"session": session}, forms.Merged)
+        return self._send("POST", address("users", user, "merge"), {"session": session}, forms.Merged)
 
     def interests(self, user: str) -> Interests:
         """What the user likes, as far as it has a name: categories and tags, the heaviest first."""
-        return self._get(f"users/{_id(user)}/interests", [], Interests)
+        return self._get(address("users", user, "interests"), [], Interests)
 
     def remove_interest(self, user: str, interest: str) -> Interests:
         """Suggest no more because of an interest, such as ``category:Drama``; the next slate follows."""
-        return self._send("DELETE", f"users/{_id(user)}/interests/{_id(interest)}", None, Interests)
+        return self._send("DELETE", address("users", user, "interests", interest), None, Interests)
 
     def restore_interest(self, user: str, interest: str) -> Interests:
-        return self._send("PUT", f"users/{_id(user)}/interests/{_id(interest)}", None, Interests)
+        return self._send("PUT", address("users", user, "interests", interest), None, Interests)
 
     def erase(self, user: str) -> forms.Erased:
-        return self._send("DELETE", f"users/{_id(user)}?{urlencode({'confirm': user})}", None, forms.Erased)
+        return self._send("DELETE", with_query(address("users", user), [("confirm", user)]), None, forms.Erased)
 
     def health(self) -> forms.Health:
         return self._get("health", [], forms.Health)
 
     def _get(self, path: str, query: Sequence[tuple[str, str]], kind: type[T]) -> T:
-        given = urlencode([(name, value) for name, value in query if value])
-        return self._send("GET", f"{path}?{given}", None, kind)
+        return self._send("GET", with_query(path, [(name, value) for name, value in query if value]), None, kind)
 
     def _send(self, method: str, path: str, body: object, kind: type[T]) -> T:
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
@@ -236,8 +244,8 @@ def _asked(ask: Ask) -> list[tuple[str, str]]:
     return [*_limits(ask), *query]
 
 
-def _id(id: str) -> str:
-    return quote(id, safe="")
+def with_query(path: str, query: Sequence[tuple[str, str]]) -> str:
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(query)}" if query else path
 
 
 def _seconds(header: str | None) -> float:

@@ -231,6 +231,19 @@ class Store(Protocol):
         passed over."""
         ...
 
+    def put_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> int:
+        """Keeps what is known of users beside what they did (country, age ... as JSON) in the place of what was known
+        before, nothing where it is empty, in one transaction. Makes the users that are new; how many they were."""
+        ...
+
+    def profile(self, user: str) -> dict[str, Any]:
+        """Empty where nothing is known. Of a merged user what is known of both, the user's own word first."""
+        ...
+
+    def profiles(self) -> Iterable[tuple[int, dict[str, Any]]]:
+        """(row, profile) of all of whom something is known, by row."""
+        ...
+
     def users(self) -> Iterable[tuple[int, str]]: ...
     def merge_user(self, session: str, user: str) -> bool:
         """All events of ``session``, also those that come later, are the user's from now on; both ids name one person,

@@ -56,12 +56,14 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """``pool``: candidates asked of each source; ``history``: the last events a request reads; ``diversity``: MMR's
     share of novelty in two of every ten places of a slate, when neither the request nor the scenario names one for all;
     ``fold_seconds``: how often what was watched since training is folded into the transitions and counts of the release
-    in force, 0 = never."""
+    in force, 0 = never; ``group_least``: people that a group (a country, an age group) needs before what it watches is
+    used for strangers who belong to it, and told; 0 = never."""
 
     pool: int = 200
     history: int = 200
     diversity: float = 0.5
     fold_seconds: Annotated[float, msgspec.Meta(ge=0)] = 5.0
+    group_least: Annotated[int, msgspec.Meta(ge=0)] = 10
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

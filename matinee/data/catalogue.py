@@ -41,10 +41,11 @@ KEPT = 1000  # bad rows kept with their reasons; beyond that they are only count
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A user of a users table. The store makes users of their events; this says who they are."""
+    """A user of a users table. The store makes users of their events; ``profile`` says who they are: what is known by a
+    usual name under that (country, language, age, gender, occupation), the rest under its own heading."""
 
     id: str
-    properties: dict[str, Any] = {}
+    profile: dict[str, Any] = {}
 
 
 T = TypeVar("T", Item, Event, User)
@@ -223,7 +224,9 @@ def item_of(row: Row, fields: Fields) -> Item:
 
 
 def user_of(row: Row, fields: Fields) -> User:
-    return User(id=_id(_one(row, fields, "id"), "a user"), properties=_properties(row, fields))
+    usual = {name: _say(name, cells.plain, cell) for name in fields if (cell := _one(row, fields, name)) is not None}
+    told = {name: cell for name, cell in usual.items() if name not in ("id", "properties")}
+    return User(id=_id(_one(row, fields, "id"), "a user"), profile={**_properties(row, fields), **told})
 
 
 def event_of(row: Row, fields: Fields, number: int) -> Event:

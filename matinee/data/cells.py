@@ -39,6 +39,20 @@ def text(cell: Any) -> str:
     raise CellError(f"a {type(cell).__name__} stands where text is expected")
 
 
+def plain(cell: Any) -> Any:
+    """A cell as it stands; a text that is a number becomes one, for a CSV knows no others."""
+    if not isinstance(cell, str):
+        return cell
+    told = text(cell)
+    try:
+        value = float(told)
+    except ValueError:
+        return told
+    if not math.isfinite(value):
+        return told
+    return int(value) if value.is_integer() else value
+
+
 def number(cell: Any) -> float:
     try:
         if isinstance(cell, bool):

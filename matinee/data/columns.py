@@ -57,7 +57,15 @@ TEXTS = (
 )  # a row with words under one of these is a comment, where no column states the kind
 STARS = ("rating", "stars", "score")  # a value under one of these headings is stars, where no column states the kind
 
-USER_COLUMNS: dict[str, tuple[str, ...]] = {"id": ("id", *USER_HEADINGS)}
+USER_COLUMNS: dict[str, tuple[str, ...]] = {
+    "id": ("id", *USER_HEADINGS),
+    "country": ("country", "nation", "countrycode"),
+    "language": ("language", "lang", "locale"),
+    "age": ("age", "agegroup", "agerange", "ageband"),
+    "gender": ("gender", "sex"),
+    "occupation": ("occupation", "job", "profession"),
+    "properties": ("properties", "profile", "labels"),
+}
 
 COLUMNS: dict[Kind, dict[str, tuple[str, ...]]] = {
     "items": ITEM_COLUMNS,

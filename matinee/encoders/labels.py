@@ -1,4 +1,5 @@
-"""The names of what the networks see and hear, in English and Chinese (``names/*.tsv``: a line a class, in order)."""
+"""The names of what the networks see and hear, and of topics, in English and Chinese (``names/*.tsv``: a line a class,
+in order)."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ def audioset() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def chinese() -> dict[str, str]:
-    return dict(names("imagenet")) | dict(names("audioset"))
+    return dict(names("topics")) | dict(names("imagenet")) | dict(names("audioset"))
 
 
 def label_zh(label: str) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matinee.errors import MatineeError
-from matinee.ingest.datasets import keep_as_covers, sorted_roots, take_known, take_logs, take_vectors
+from matinee.ingest.datasets import keep_as_covers, sorted_roots, take_known, take_logs, take_people, take_vectors
 from matinee.ingest.files import mark_missing, take_media
 from matinee.ingest.frames import sweep
 from matinee.ingest.heard import hear
@@ -91,6 +91,7 @@ def take_all(run: Run, roots: Sequence[Path], leave: Callable[[Path], bool]) -> 
     keep_as_covers(run, pictured)
     take_vectors(run, paths_of.vectors)
     take_users(run, tables["users"])
+    take_people(run, paths_of.data, paths_of.people)
     take_events(run, tables["events"])
     take_logs(run, paths_of.data)
     read_written(run, roots)  # this and speech last, for they take longest: all else is in use meanwhile

@@ -21,7 +21,7 @@ import numpy as np
 
 from matinee.errors import MatineeError
 from matinee.ingest.run import Run, put_described
-from matinee.ingest.tables import append, over_stored
+from matinee.ingest.tables import append, over_stored, put_people
 from matinee.media.folder import CATALOGUES, walk
 from matinee.media.read import MEDIA
 from matinee.protocols import FileRecord
@@ -38,24 +38,29 @@ VECTORS = ".npz"
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """Paths by how they are to be read. ``rest``: media and catalogues."""
+    """Paths by how they are to be read. ``people``: tables of users that come alone; ``rest``: media and catalogues."""
 
     data: tuple[Dataset, ...]
     vectors: tuple[Path, ...]
+    people: tuple[Path, ...]
     rest: tuple[Path, ...]
 
 
 def sorted_roots(run: Run, roots: Sequence[Path]) -> Sorted:
     """Reads the data sets among the paths. One that cannot be used after all, and a text file that is neither media nor
     a table nor a data set, is refused in the report with the reason."""
+    from matinee.data.datasets.people import is_user_table
     from matinee.data.datasets.table import read_dataset
 
     data: list[Dataset] = []
     vectors: list[Path] = []
+    people: list[Path] = []
     rest: list[Path] = []
     for root in roots:
         if root.suffix.lower() == VECTORS and root.is_file():
             vectors.append(root)
+        elif is_user_table(root):
+            people.append(root)
         elif not (is_own(root) or _plain_text(root)):
             rest.append(root)
             vectors += _vectors_beside(root)
@@ -68,7 +73,7 @@ def sorted_roots(run: Run, roots: Sequence[Path]) -> Sorted:
                 run.report.note(root, "refused", error.en, error.zh)
             vectors += sorted(root.glob(f"*{VECTORS}")) if root.is_dir() else []
             run.progress(root.name, 1, 1)
-    return Sorted(tuple(data), tuple(dict.fromkeys(vectors)), tuple(rest))
+    return Sorted(tuple(data), tuple(dict.fromkeys(vectors)), tuple(people), tuple(rest))
 
 
 def is_own(root: Path) -> bool:
@@ -154,6 +159,16 @@ def keep_as_covers(run: Run, pictured: Mapping[Path, Item]) -> None:
             there = run.store.item(item.id)
             if there is not None and there.media == str(file):
                 run.store.put_items([msgspec.structs.replace(there, media=None)])
+
+
+def take_people(run: Run, data: Sequence[Dataset], files: Sequence[Path]) -> None:
+    """What tables of users say of them, those beside a data set and those named by themselves."""
+    from matinee.data.datasets.people import read_people
+
+    for profiles in (*(one.people for one in data), *map(read_people, files)):
+        whole = list(profiles.items())
+        for start in range(0, len(whole), 1000):
+            put_people(run, dict(whole[start : start + 1000]))
 
 
 def take_logs(run: Run, data: Sequence[Dataset]) -> None:

@@ -36,7 +36,8 @@ class Note:
 class Report:
     """What an ingest did. Files: ``taken`` read whole, ``partly`` read in part, ``linked`` same bytes as another,
     ``unchanged``, ``refused``, ``missing``; ``heard`` and ``written``: gone through for speech and for text. ``items``
-    from catalogues; ``users`` and ``events`` new ones, ``repeated`` known ones, ``rejected`` rows of any catalogue that
+    from catalogues; ``users`` and ``events`` new ones, ``profiles``: users of whom
+    something is known, ``repeated`` known ones, ``rejected`` rows of any catalogue that
     could not be used."""
 
     taken: int = 0
@@ -50,6 +51,7 @@ class Report:
     missing: int = 0
     items: int = 0
     users: int = 0
+    profiles: int = 0
     events: int = 0
     repeated: int = 0
     rejected: int = 0
@@ -70,7 +72,7 @@ class Report:
             "heard": ("heard", "个已识别语音"), "written": ("looked through for text", "个已识别画面文字"),
             "refused": ("refused", "个被拒绝"), "missing": ("missing", "个已丢失"),
             "items": ("catalogue items", "个目录条目"), "events": ("new events", "条新事件"),
-            "users": ("new users", "个新用户"),
+            "users": ("new users", "个新用户"), "profiles": ("users described", "个用户资料"),
             "repeated": ("known events", "条已知事件"), "rejected": ("rows refused", "行被拒绝"),
         }  # fmt: skip
         parts = [f"{getattr(self, k)} {w[zh]}" for k, w in words.items() if getattr(self, k)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -77,21 +77,24 @@ def over_stored(run: Run, item: Item) -> Item:
 
 
 def take_users(run: Run, catalogues: Sequence[Path]) -> None:
-    """Makes the users known by their ids. What else stands of them is not kept: nothing reads it yet, and what is not
-    stored cannot leak; the report says so."""
+    """Makes the users, and keeps what their row says of them in the place of what was known."""
     from matinee.data.catalogue import read_users
 
     for path in catalogues:
-        table, more = read_users(path), set[str]()
+        table = read_users(path)
         for batch in table.batches():
-            run.report.users += run.store.put_users([user.id for user in batch])
-            more |= {name for user in batch for name in user.properties}
+            put_people(run, {user.id: user.profile for user in batch})
             run.progress(path.name, table.report.rows, table.report.rows + 1)
         run.progress(path.name, table.report.rows, table.report.rows)
         tell_rows(run, path, table.report)
-        if more:
-            names = ", ".join(sorted(more)[:8])
-            run.report.note(path, "row", f"not kept of users: {names}", f"未保存的用户信息：{names}")
+
+
+def put_people(run: Run, profiles: Mapping[str, Mapping[str, Any]]) -> None:
+    """A row that says nothing but an id takes nothing away."""
+    silent = [user for user, told in profiles.items() if not told]
+    run.report.users += run.store.put_users(silent)
+    run.report.users += run.store.put_profiles({user: told for user, told in profiles.items() if told})
+    run.report.profiles += len(profiles) - len(silent)
 
 
 def take_events(run: Run, catalogues: Sequence[Path]) -> None:

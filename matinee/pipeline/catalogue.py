@@ -16,6 +16,7 @@ from matinee.index.lists import Lists
 from matinee.pipeline import patched
 from matinee.pipeline.expression import parse
 from matinee.pipeline.fused import FUSED, Fusion
+from matinee.pipeline.tokens import Topics, topic_names
 from matinee.protocols import Store
 from matinee.types import MODALITIES, Bools, Doubles, Floats, Ints, Item, Space
 
@@ -168,6 +169,7 @@ class Catalogue:
     media: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     covers: Mapping[int, str] = field(default_factory=dict)
     within: Mapping[int, str] = field(default_factory=dict)
+    topics: Mapping[int, Topics] = field(default_factory=dict)
     fusion: Fusion | None = None
 
     @property
@@ -266,7 +268,7 @@ class Catalogue:
         Raises ``where.wrong``."""
         if (known := self._masks.get(text)) is not None:
             return known
-        test = parse(text)
+        test = parse(text, lambda item: [name for pair in self.topics.get(self.rows[item.id], ()) for name in pair])
         mask = np.fromiter((item is not None and test.holds(item) for item in self.items), np.bool_, self.size)
         while len(self._masks) >= MASKS:
             self._masks.pop(next(iter(self._masks)), None)
@@ -311,7 +313,8 @@ class Catalogue:
                 shelves[FUSED] = _with(shelves.get(FUSED), self.fusion.space, row, fused, size)
         fresh = replace(
             base, shelves={name: _grown(shelf, size) for name, shelf in shelves.items()}, labels=self.labels,
-            media=self.media, covers=self.covers, within=self.within, fusion=self.fusion,
+            media=self.media, covers=self.covers, within=self.within, topics=self.topics,
+            fusion=self.fusion,
         )  # fmt: skip
         patched.keep(self, fresh, row, {"nameless": (_nameless, False)})
         return fresh
@@ -392,8 +395,9 @@ def build(store: Store, choose: Choose = fullest) -> Catalogue:
     labels = {key: {row: _labels(value) for row, value in store.all_facts(key)} for key in LABELS}
     covers = {row: str(value["file"]) for row, value in store.all_facts("cover") if "file" in value}
     media = {row: value for row, value in store.all_facts("media") if isinstance(value, dict)}
+    topics = {row: pairs for row, value in store.all_facts("topics") if (pairs := topic_names(value))}
     within = {row: value for row, value in store.all_facts("words") if isinstance(value, str)}
-    return replace(base, shelves=shelves, labels=labels, media=media, covers=covers, within=within)
+    return replace(base, shelves=shelves, labels=labels, media=media, covers=covers, within=within, topics=topics)
 
 
 def _labels(value: Any) -> Labels:

@@ -4,6 +4,7 @@
 - Comparisons: ``<  <=  >  >=  ==  !=``, also in a chain: ``60 < duration < 600``. Texts compare without case.
 - Membership: ``"jazz" in tags``, ``"bob" not in creators``, ``language in ["en", "zh"]``, ``"war" in title``.
 - Values: numbers, "texts", true, false, none, lists in square brackets, fields of an item, and ``properties.NAME``.
+- ``topics``: what the encoders say an item is about, in English and in Chinese: ``"jazz" in topics or "猫" in topics``.
 
 Nothing is called and nothing but these fields is looked up: the parser below is all there is. A comparison of things
 that are missing or cannot be compared is false; ``duration == none`` finds what is missing.
@@ -44,11 +45,12 @@ class Expression:
         return bool(self.test(item))
 
 
-def parse(text: str) -> Expression:
-    """Raises ``where.wrong`` and says where the text cannot be understood. O(length)."""
+def parse(text: str, topics: Test = lambda item: ()) -> Expression:
+    """``topics`` tells the names of an item's topics. Raises ``where.wrong`` and says where the text cannot be
+    understood. O(length)."""
     if len(text) > LONGEST:
         raise wrong(f"it is longer than {LONGEST} characters", f"超过 {LONGEST} 个字符", LONGEST)
-    reader = Reader(tuple(tokens(text)), [0], [0])
+    reader = Reader(tuple(tokens(text)), [0], [0], topics)
     test = reader.either()
     if reader.kind() != "end":
         raise wrong(f"{reader.text()!r} is not expected", f"不应出现 {reader.text()!r}", reader.place())
@@ -76,6 +78,7 @@ class Reader:
     tokens: tuple[Token, ...]
     at: list[int]
     depth: list[int]
+    topics: Test
 
     def kind(self) -> str:
         return self.tokens[self.at[0]][0]
@@ -146,7 +149,7 @@ class Reader:
             constant = re.sub(r"\\(.)", r"\1", text[1:-1])
         elif kind == "name":
             self.at[0] += 1
-            return field(text, place)
+            return self.topics if text == "topics" else field(text, place)
         else:
             raise wrong("a value is missing" if kind == "end" else f"{text!r} is not expected", "此处需要一个值", place)
         return lambda item: constant
@@ -174,7 +177,7 @@ def field(name: str, place: int) -> Test:
     if first == "properties" and rest:
         return lambda item: item.properties.get(rest)
     if name not in FIELDS:
-        known = ", ".join((*FIELDS, "properties.NAME"))
+        known = ", ".join((*FIELDS, "topics", "properties.NAME"))
         raise wrong(f"there is no field {name}; there are {known}", f"没有字段 {name}；可用的有 {known}", place)
     return lambda item: getattr(item, name)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -245,6 +245,12 @@ class New:
         return _by_rank(self.retrieve(query, self.catalogue.size).items, candidates.items)
 
 
+class Counted(Protocol):
+    """How much is watched: by everybody (``Popularity``) or by people like somebody (``groups.Lift``)."""
+
+    def scores(self, rows: Ints) -> Floats: ...
+
+
 @dataclass(frozen=True)
 class Starter:
     """For a user of whom nothing is known: collections take turns, and within each its categories, each giving its most
@@ -252,7 +258,7 @@ class Starter:
     there is, and the first click says something."""
 
     catalogue: Catalogue
-    popularity: Popularity
+    popularity: Counted
     name: str = "starter"
 
     def retrieve(self, query: Query, n: int) -> Candidates:

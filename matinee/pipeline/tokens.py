@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from sys import intern
+from typing import Any
 
 WORD = re.compile(r"[\w']+")
 HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\u3040-\u30ff]+")
@@ -43,3 +45,13 @@ def vocabulary(texts: Iterable[str]) -> str:
                 return f" {' '.join(kept)} "
             kept[token] = None
     return f" {' '.join(kept)} " if kept else ""
+
+
+Topics = tuple[tuple[str, str], ...]  # in English and in Chinese
+
+
+def topic_names(value: Any) -> Topics:
+    """The names in a fact ``topics``, ``[[English, Chinese, confidence, space], ...]``; entries of another form are
+    left out. Texts are shared: there are few different ones."""
+    rows = value if isinstance(value, list) else []
+    return tuple((intern(str(t[0])), intern(str(t[1]))) for t in rows if isinstance(t, list) and len(t) == 4)

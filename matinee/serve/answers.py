@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
+from matinee.encoders.labels import label_in
 from matinee.errors import Language
 from matinee.pipeline.catalogue import Catalogue
 from matinee.serve import forms, words
+from matinee.serve.address import API, address
 from matinee.types import Event, Item, Reason, Slate
 
 SOUND = (".mp3", ".ogg", ".oga", ".opus", ".wav", ".flac", ".m4a", ".aac", ".wma", ".aif", ".aiff")
 PICTURE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-API = "/api/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ class Answers:
 
     def brief_fields(self, row: int) -> dict[str, Any]:
         item = self.catalogue.item(row)
-        path = f"{API}/items/{quote(item.id, safe='')}"
         return {
             "item": item.id,
             "title": self.titled(item),
             "collection": item.collection,
             "categories": item.categories,
             "duration": self.duration(row, item),
-            "cover": f"{path}/cover" if row in self.catalogue.covers else None,
-            "play": f"{path}/media" if item.media else None,
+            "cover": f"{API}/{address('items', item.id, 'cover')}" if row in self.catalogue.covers else None,
+            "play": f"{API}/{address('items', item.id, 'media')}" if item.media else None,
             "kind": self.kind(row, item),
+            "about": tuple(words.pick(pair, self.lang) or pair[0] for pair in self.catalogue.topics.get(row, ())),
         }
 
     def duration(self, row: int, item: Item) -> float | None:
@@ -68,7 +68,11 @@ class Answers:
     def whole(self, row: int) -> forms.Whole:
         item = self.catalogue.item(row)
         known = self.catalogue.labels.items()
-        labels = {key.removeprefix("labels."): list(told[row]) for key, told in known if row in told}
+        labels = {
+            key.removeprefix("labels."): [(label_in(name, self.lang), share) for name, share in told[row]]
+            for key, told in known
+            if row in told
+        }
         here = np.array([row])
         return forms.Whole(
             **self.brief_fields(row),
@@ -98,14 +102,17 @@ class Answers:
         )  # fmt: skip
 
     def why(self, reason: Reason) -> forms.Why:
-        from matinee.encoders.labels import label_in
-
         cause = self.title(reason.item) if reason.item is not None else ""
         item = self.catalogue.item(reason.item).id if cause and reason.item is not None else None
         labels = tuple(label for label in reason.detail.split("; ") if label) if reason.kind != "popular" else ()
         text = words.reason_text(reason, cause, self.lang, lambda label: label_in(label, self.lang))
         return forms.Why(
-            kind=reason.kind, item=item, title=cause or None, text=text, weight=round(reason.weight, 4), labels=labels
+            kind=reason.kind,
+            item=item,
+            title=cause or None,
+            text=text,
+            weight=round(reason.weight, 4),
+            labels=tuple(label_in(label, self.lang) for label in labels),
         )
 
     def event(self, event: Event) -> forms.Seen:

@@ -94,14 +94,15 @@ def _taken(
 
 @get("/users/{user:str}/export", sync_to_thread=True)
 def export(request: AnyRequest, user: FromPath[str]) -> forms.Export:
-    """All that is kept of a user: every event. There is no profile beside them."""
+    """All that is kept of a user: every event, and what is known of them beside."""
     from matinee.serve.http import segment
 
     named, service = segment(user), service_of(request)
     events = tuple(service.store.events_of(named, 10**9))
-    if not events:
+    profile = service.store.profile(named)
+    if not events and not profile:
         raise _no_user(named)
-    return forms.Export(user=named, events=events)
+    return forms.Export(user=named, events=events, profile=profile)
 
 
 @delete("/users/{user:str}", status_code=200, sync_to_thread=True)

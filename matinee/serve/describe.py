@@ -118,6 +118,15 @@ class SessionOperation(Operation):
 
 
 @dataclass
+class ProfileOperation(Operation):
+    def __post_init__(self) -> None:
+        one = Schema(one_of=[TEXT, NUMBER, Schema(type=T.BOOLEAN), TEXTS, Schema(type=T.NULL)])
+        usual: dict[str, Reference | Schema] = dict.fromkeys(("country", "language", "gender", "occupation"), TEXT)
+        usual["age"] = Schema(one_of=[NUMBER, TEXT])
+        self.request_body = _body(Schema(type=T.OBJECT, properties=usual, additional_properties=one), required=False)
+
+
+@dataclass
 class MergeOperation(Operation):
     def __post_init__(self) -> None:
         session = Schema(type=T.STRING, min_length=1, max_length=1024, description="the anonymous session's id")

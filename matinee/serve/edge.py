@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from matinee.serve import words
+from matinee.serve.address import named
 from matinee.serve.keys import ROLES, Keys, Role, digest, needed
 from matinee.serve.metrics import Metrics
 from matinee.serve.pressure import Gate, Rates
@@ -60,7 +61,8 @@ class Refusal:
 class Edge:
     """ASGI middleware around the whole application.
 
-    - Routes by ``raw_path``, so an id may hold ``/``: ``a%2Fb`` stays one segment, and handlers decode segments.
+    - Routes by ``raw_path``, so an id may hold ``/``: ``a%2Fb`` stays one segment, and handlers decode segments. What
+      cannot travel so comes in the query (``serve.address``).
     - ``hosts``: names that a ``Host`` header may carry (none = any). On loopback this stops DNS rebinding: a foreign
       page whose name was pointed at 127.0.0.1 still sends its own name.
     - A write that carries a foreign ``Origin`` is refused, so no foreign page can send events through a browser.
@@ -84,7 +86,8 @@ class Edge:
         started = time.perf_counter()
         headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
         raw = scope.get("raw_path") or scope["path"].encode()
-        scope = {**scope, "path": raw.partition(b"?")[0].decode("latin-1")}
+        path = raw.partition(b"?")[0].decode("latin-1")
+        scope = {**scope, "path": named(path, scope.get("query_string", b""))}
         answer = Answer(send)
         if refusal := self._refusal(scope, headers):
             await answer.refuse(headers, refusal)

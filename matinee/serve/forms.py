@@ -37,7 +37,8 @@ class Ask:
 
 
 class Brief(msgspec.Struct, kw_only=True):
-    """What a list says of an item. ``cover`` and ``play`` are URL paths, null where there is nothing."""
+    """What a list says of an item. ``cover`` and ``play`` are URL paths, null where there is nothing. ``about``: topics
+    that the encoders gave it, likeliest first, in the language of the answer."""
 
     item: str
     title: str
@@ -47,11 +48,13 @@ class Brief(msgspec.Struct, kw_only=True):
     cover: str | None
     play: str | None
     kind: str
+    about: tuple[str, ...] = ()
 
 
 class Why(msgspec.Struct, kw_only=True):
-    """``kind``: because, looks, sounds, reads, topic, popular, new; ``item``: the id behind it; ``text`` in words;
-    ``weight``: its share of the score; ``labels``: what the two have in common, as the encoders name it."""
+    """``kind``: because, looks, sounds, reads, topic, group, popular, new; ``item``: the id behind it; ``text`` in
+    words; ``weight``: its share of the score; ``labels``: what the two have in common, in the language of the
+    answer."""
 
     kind: str
     item: str | None
@@ -127,6 +130,14 @@ class Export(msgspec.Struct, kw_only=True):
 
     user: str
     events: tuple[Event, ...]
+    profile: dict[str, Any] = {}
+
+
+class Person(msgspec.Struct, kw_only=True):
+    """``profile``: what is known of a user beside what they did."""
+
+    user: str
+    profile: dict[str, Any]
 
 
 class Erased(msgspec.Struct, kw_only=True):

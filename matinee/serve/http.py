@@ -27,6 +27,7 @@ from matinee.serve import (
     intake,
     interests,
     listing,
+    people,
     seek_routes,
     slates,
     static,
@@ -290,10 +291,13 @@ HANDLERS: Sequence[Any] = (
 
 def application(service: Service) -> Litestar:
     """The ASGI application over one service."""
-    rooms = (bulk, within, console, interests, listing, seek_routes, slates)
+    rooms = (bulk, within, console, interests, listing, people, seek_routes, slates)
     api = Router("/api/v1", route_handlers=[*HANDLERS, *(handler for room in rooms for handler in room.HANDLERS)])
     plain = JsonRenderPlugin(path=["/", "/openapi.json"])
-    about = OpenAPIConfig(title="Matinee", version=__version__, path="/schema", render_plugins=[plain])
+    dots = (
+        "An id that is `.` or `..` cannot travel in a path: put `-` there and the id behind it as `?user=` or `?item=`."
+    )
+    about = OpenAPIConfig("Matinee", __version__, description=dots, path="/schema", render_plugins=[plain])
     handled: dict[Any, Any] = {
         MatineeError: on_matinee_error, HTTPException: on_http_error, Exception: on_any_error,
     }  # fmt: skip

@@ -48,19 +48,23 @@ def needed(method: str, path: str) -> Role:
     if path.startswith("/api/v1/console/"):
         return "admin"
     if method in ("GET", "HEAD", "OPTIONS"):
-        return "admin" if path.endswith("/export") or path in ("/metrics", "/api/v1/events") else "read"
+        personal = path.endswith("/export") or PERSON.fullmatch(path)
+        return "admin" if personal or path in ("/metrics", "/api/v1/events") else "read"
     if method == "POST" and path.startswith("/api/v1/") and path.split("?")[0].removeprefix("/api/v1/") in WRITES:
         return "write"
     if method == "POST" and (MERGE.fullmatch(path) or FEEDBACK.fullmatch(path)):
         return "write"  # who may say what a session did may say whose it is
     if method == "POST" and path in ("/api/v1/recommendations", "/api/v1/search/picture", "/api/v1/search/sound"):
         return "read"
+    if method == "PUT" and PERSON.fullmatch(path):
+        return "write"  # who may say what a user did may say who it is
     if method in ("PUT", "DELETE") and OWN_INTEREST.fullmatch(path):
         return "write"  # what a viewer says of their own taste is an event
     return "admin"
 
 
 WRITES = ("events", "events/stream")
+PERSON = re.compile(r"/api/v1/users/[^/]+")
 MERGE = re.compile(r"/api/v1/users/[^/]+/merge")
 FEEDBACK = re.compile(r"/api/v1/slates/[^/]+/feedback")
 OWN_INTEREST = re.compile(r"/api/v1/users/[^/]+/interests/[^/]+")

@@ -1,5 +1,7 @@
-"""What somebody says of themselves before they have done anything: country, language, age and interests lift what fits;
-every click that follows takes weight from it."""
+"""What is known of somebody before they have done anything. What they say with a request (country, language,
+interests) lifts what fits; every click that follows takes weight from it. What people of their groups watch (country,
+language, age group, gender ...: of the request, or kept of them) gives a stranger's first slates their order, until
+something is liked."""
 
 from __future__ import annotations
 
@@ -8,11 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from matinee.pipeline.adjust import Adjusted
 from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.filters import allowed_mask
+from matinee.pipeline.groups import Lift
 from matinee.pipeline.recommender import Reasoner, Recommender
 from matinee.pipeline.selectors import top_of
-from matinee.pipeline.sources import found
+from matinee.pipeline.sources import Starter, found
 from matinee.protocols import Scorer
 from matinee.serve import find
 from matinee.serve.assemble import State
@@ -60,6 +64,32 @@ def primed(recommender: Recommender, catalogue: Catalogue, prior: Prior) -> Reco
     sources = (*recommender.sources, Fitting(catalogue, prior))
     reasoner = recommender.reasoner and Stated(recommender.reasoner, prior)
     return replace(recommender, sources=sources, scorer=Lifted(recommender.scorer, prior), reasoner=reasoner)
+
+
+def among(recommender: Recommender, starter: Starter, lift: Lift) -> Recommender:
+    """The recommender of a stranger, whose order of what is popular is that of people like them."""
+    adjusted = recommender.scorer
+    scorer = replace(adjusted, scorer=starter) if isinstance(adjusted, Adjusted) else starter
+    sources = (*(s for s in recommender.sources if not isinstance(s, Starter)), starter)
+    reasoner = recommender.reasoner and OfGroups(recommender.reasoner, lift)
+    return replace(recommender, sources=sources, scorer=scorer, reasoner=reasoner)
+
+
+@dataclass(frozen=True, slots=True)
+class OfGroups:
+    """``inner``, and instead of "watched by many" the group that watches an item more than others do."""
+
+    inner: Reasoner
+    lift: Lift
+    name: str = "reasons"
+
+    def explain(self, query: Query, pool: Candidates, picked: Ints) -> tuple[tuple[Reason, ...], ...]:
+        reasons = self.inner.explain(query, pool, picked)
+        told = [self.lift.reason(row) for row in pool.items[picked].tolist()]
+        return tuple(
+            (Reason("group", 1.0, None, name), *(r for r in own if r.kind != "popular")) if name else own
+            for name, own in zip(told, reasons, strict=True)
+        )
 
 
 def weight(query: Query) -> float:

@@ -35,7 +35,7 @@ def rows_of(service: Service, user: str, n: int, ask: Ask, lang: Language) -> fo
 def _rows_of(service: Service, user: str, n: int, ask: Ask, lang: Language) -> forms.Rows:
     state = service.current()
     query = service.query(user, n, ask, state)
-    stated = service.recommender(state, ask)
+    stated = service.recommender(state, ask, query)
     answers = Answers(state.catalogue, lang)
     rows: list[forms.Row] = []
     used: set[int] = set()

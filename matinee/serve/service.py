@@ -25,6 +25,7 @@ from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.filters import SEEN
 from matinee.pipeline.outcomes import Outcomes
 from matinee.pipeline.recommender import Recommender
+from matinee.pipeline.scorers import knows
 from matinee.privacy.erasure import Erased, erase
 from matinee.protocols import Appended, Store, Strangers
 from matinee.release import Release
@@ -34,10 +35,11 @@ from matinee.serve.busy import Busy, written
 from matinee.serve.chances import Chances
 from matinee.serve.follow import Follower
 from matinee.serve.forms import Ask as Ask
+from matinee.serve.groups import Groups
 from matinee.serve.intake import Batch
 from matinee.serve.metrics import Metrics
 from matinee.serve.muted import muted, quieted
-from matinee.serve.prior import narrowed, primed, prior_of
+from matinee.serve.prior import among, narrowed, primed, prior_of
 from matinee.serve.reading import Reader
 from matinee.serve.releases import ready
 from matinee.serve.seek import Seeker
@@ -99,6 +101,7 @@ class Service:
         self._files: Mapping[str, str] = {}
         self.metrics = Metrics()
         self.follower = Follower(store, self._table)
+        self.groups = Groups(library, store, self._table)
         self.chances = Chances(library.path / "slates.jsonl")
         started = time.monotonic()
         catalogue = catalogues.build(store, self._spaces)
@@ -273,7 +276,7 @@ class Service:
         state = self.current()
         query = self.query(user, n, ask, state)
         read = (time.perf_counter() - started) * 1000
-        slate = self.still_there(self.recommender(state, ask).recommend(query), state)
+        slate = self.still_there(self.recommender(state, ask, query).recommend(query), state)
         taken: tuple[str, ...] = ()
         steps = [("seen", query)]
         if ask.categories:
@@ -283,7 +286,7 @@ class Service:
             if len(slate.items) or not len(state.catalogue):
                 break
             taken = (*taken, step)
-            again = self.recommender(state, ask, repeat=True).recommend(loosened)
+            again = self.recommender(state, ask, loosened, repeat=True).recommend(loosened)
             slate = self.still_there(again, state)
         slate = replace(slate, ms={"history": read, **slate.ms})
         for stage, ms in slate.ms.items():
@@ -292,9 +295,11 @@ class Service:
             self.chances.write(slate, ask.scenario, [state.catalogue.item(int(row)).id for row in slate.items])
         return Answered(slate, state, query, taken if len(slate.items) else ())
 
-    def recommender(self, state: State, ask: Ask, *, repeat: bool = False) -> Recommender:
-        """The scenario's, with what the asker says of themselves. Raises ``scenario.unknown``."""
+    def recommender(self, state: State, ask: Ask, query: Query, *, repeat: bool = False) -> Recommender:
+        """The scenario's, with what is known of the asker, or said. Raises ``scenario.unknown``."""
         made = state.recommender_for(ask.scenario, repeat=repeat)
+        if not knows(query) and (lift := self.groups.lift(query.user, ask)) is not None:
+            made = among(made, self.groups.starter(state.catalogue, lift), lift)
         if not (ask.country or ask.language or ask.interests):
             return made
         vectors = {name: self.reader.asked(name) for name in ask.interests}
@@ -374,6 +379,7 @@ class Service:
         gone = erase(self.library, self.store, user)
         if not gone.found:
             return gone
+        self.groups.forget()
         log_ = read_log(self.store, self.library.path)  # events that come meanwhile are counted by the next count
         with self._lock:
             trends = counted(no_trends(self._table), log_, self.state.catalogue.size)

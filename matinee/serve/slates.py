@@ -92,7 +92,7 @@ def explained(service: Service, user: str, item: str, scenario: str, answers: An
     state = service.current()
     row = service.row(state, item)
     query = service.query(user, 20, Ask(scenario=scenario), state)
-    recommender = state.recommender_for(scenario)
+    recommender = service.recommender(state, Ask(scenario=scenario), query)
     own = Candidates(np.array([row], np.int64), np.full(1, np.nan, np.float32), np.zeros(1, np.int64))
     pool = union([*(s.retrieve(query, recommender.pool) for s in recommender.sources), own])
     dropped = ""

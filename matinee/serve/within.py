@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, get
@@ -15,7 +14,8 @@ from litestar.params import FromPath
 
 from matinee.errors import Language, MatineeError
 from matinee.serve import forms, inside, static, words
-from matinee.serve.answers import API, Answers
+from matinee.serve.address import API, address
+from matinee.serve.answers import Answers
 from matinee.serve.service import Service
 
 AnyRequest = Request[Any, Any, AppState]
@@ -26,17 +26,12 @@ SIGNS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": " ", "\n": 
 def whole(service: Service, id: str, lang: Language) -> forms.Whole:
     """All that is known of an item: what the catalogue says, and its facts. One read of the store. Raises
     ``item.unknown``."""
-    from matinee.encoders.labels import label_in
-
     state = service.current()
     row = service.row(state, id)
     told = Answers(state.catalogue, lang).whole(row)
     facts = service.store.facts(id)
     return msgspec.structs.replace(
         told,
-        labels={
-            sense: [(label_in(name, lang), share) for name, share in named] for sense, named in told.labels.items()
-        },
         shots=shots_of(facts, id),
         transcript=transcript_of(facts),
         seen_text=tuple(inside.SeenText(text=t, confidence=c, at=at) for t, c, at in _rows(facts, "seen_text", _seen)),
@@ -47,9 +42,8 @@ def whole(service: Service, id: str, lang: Language) -> forms.Whole:
 
 def shots_of(facts: Mapping[str, Any], id: str) -> tuple[inside.Shot, ...]:
     """In order; ``frame`` is the address of the shot's picture."""
-    base = f"{API}/items/{quote(id, safe='')}/frames"
     return tuple(
-        inside.Shot(start=start, end=end, frame=f"{base}/{i}" if frame else None)
+        inside.Shot(start=start, end=end, frame=f"{API}/{address('items', id, 'frames', str(i))}" if frame else None)
         for i, (start, end, frame) in enumerate(_rows(facts, "shots", _shot)[:MOST_SHOTS])
     )
 

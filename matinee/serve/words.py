@@ -20,8 +20,17 @@ BECAUSE = {
     "continue": ("You were watching this", "你正在看"),
     "next": ("Next in {detail}", "《{detail}》的下一集"),
     "again": ("You like this", "你喜欢的内容"),
+    "group": ("Watched by {people}", "{people}在看"),
     "explore": ("Something different to try", "换个口味试试"),
 }
+PEOPLE = {  # by the field that makes the group
+    "age": ("people of your age group", "与你年龄段相近的人"),
+    "country": ("people of your country", "与你同一国家或地区的人"),
+    "language": ("people of your language", "与你使用同一语言的人"),
+    "gender": ("people of your gender", "与你性别相同的人"),
+    "occupation": ("people of your occupation", "与你职业相同的人"),
+}
+OTHERS = ("people who have this in common with you: {field}", "与你有此共同点（{field}）的人")
 ROWS = {
     "for_you": ("For you", "为你推荐"),
     "because": ("Because you watched {cause}", "因为你看过《{cause}》"),
@@ -83,7 +92,8 @@ def reason_text(reason: Reason, cause: str, lang: Language, name: LabelName = st
     key = "popular now" if reason.kind == "popular" and reason.detail == "now" else reason.kind
     labels = [name(label) for label in reason.detail.split("; ") if label] if reason.kind != "popular" else []
     detail = ("、" if lang == "zh" else ", ").join(labels)
-    text = pick(BECAUSE.get(key, BECAUSE["because"]), lang).format(cause=cause, detail=detail)
+    people = pick(PEOPLE.get(reason.detail, OTHERS), lang).format(field=reason.detail) if key == "group" else ""
+    text = pick(BECAUSE.get(key, BECAUSE["because"]), lang).format(cause=cause, detail=detail, people=people)
     if detail and reason.kind in ("looks", "sounds", "reads"):
         text += f"：{detail}" if lang == "zh" else f": {detail}"
     return text

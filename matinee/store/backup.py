@@ -44,6 +44,7 @@ TABLES = (
     "erasures",
     "merges",
     "in_force",
+    "profiles",
 )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from matinee.errors import MatineeError
 from matinee.store.connection import connect
-from matinee.store.migrations import STEPS, SUMMED, SUMMED_SINCE_THIRD, check_version
+from matinee.store.migrations import STEPS, SUMMED, SUMMED_SINCE, check_version
 from matinee.store.named import MANIFEST, inside, pictures, release_files, sha256_of
 from matinee.store.sums import sum_of, sum_of_vector
 from matinee.store.trouble import told
@@ -78,6 +78,9 @@ RESTORE = (
 )
 
 
+UNHELD = "a row claims to be larger than memory"  # what a torn length says; SQLite then reports that memory ran out
+
+
 def damage(code: str, place: str, en: str, zh: str) -> Damage:
     return Damage(code, place, f"{place}: {en}", f"{place}：{zh}")
 
@@ -91,7 +94,8 @@ def _guarded(one: Check, connection: sqlite3.Connection) -> list[Damage]:
             if len(found) == MOST:
                 break
     except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError, MemoryError) as error:
-        found.append(damage("check.page", "database", f"{error}. {RESTORE[0]}", f"{error}。{RESTORE[1]}"))
+        why = UNHELD if isinstance(error, MemoryError) else error
+        found.append(damage("check.page", "database", f"{why}. {RESTORE[0]}", f"{why}。{RESTORE[1]}"))
     return found
 
 
@@ -99,8 +103,8 @@ def _pages(connection: sqlite3.Connection) -> list[Damage]:
     """SQLite's own check of every page and index."""
     try:
         lines = [line for (line,) in connection.execute(f"PRAGMA integrity_check({MOST})") if line != "ok"]
-    except MemoryError:  # SQLite believed a length that stands on a damaged page
-        lines = ["a damaged page names a length beyond all memory"]
+    except MemoryError:
+        lines = [UNHELD]
     return [damage("check.page", "database", f"{line}. {RESTORE[0]}", f"{line}。{RESTORE[1]}") for line in lines]
 
 
@@ -162,9 +166,9 @@ def rows(c: sqlite3.Connection) -> Iterator[Damage]:
     """Rows whose values are not those that were written: the checksum tells a single flipped bit."""
     keys = {"facts": "item || ' ' || key", "releases": "digest", "vectors": "hash", "events": "sequence",
         "spaces": "name", "files": "path",
-        "merges": "user", "in_force": "number",
+        "merges": "user", "in_force": "number", "profiles": "user",
         "links": "space || ' ' || item"}  # fmt: skip
-    for table, columns in (SUMMED | SUMMED_SINCE_THIRD).items():
+    for table, columns in (SUMMED | SUMMED_SINCE).items():
         sql = f"SELECT {keys.get(table, 'row')}, sum, {columns} FROM {table}"  # noqa: S608
         for place, kept, *values in c.execute(sql):
             own = (
@@ -190,6 +194,20 @@ def bodies(c: sqlite3.Connection) -> Iterator[Damage]:
             yield damage(
                 "check.item", f"item {name!r} (row {row})", f"cannot be read. {RESTORE[0]}", f"无法读取。{RESTORE[1]}"
             )
+
+
+def profiles(c: sqlite3.Connection) -> Iterator[Damage]:
+    sql = "SELECT p.user, p.body, u.id IS NOT NULL FROM profiles p LEFT JOIN users u ON u.row = p.user"
+    for user, body, there in c.execute(sql):
+        try:
+            good = there and isinstance(msgspec.json.decode(body), dict)
+        except (msgspec.MsgspecError, TypeError, ValueError):
+            good = False
+        if not good:
+            yield damage(
+                "check.profile", f"profile of user row {user}", f"cannot be read, or is nobody's. {RESTORE[0]}",
+                f"无法读取，或不属于任何用户。{RESTORE[1]}",
+            )  # fmt: skip
 
 
 def events(c: sqlite3.Connection) -> Iterator[Damage]:
@@ -285,4 +303,4 @@ def picture_wrong(path: Path) -> tuple[str, str] | None:
         return ("is missing", "不见了")
 
 
-CHECKS: tuple[Check, ...] = (schema, references, counts, rows, bodies, events, vectors, erasures)
+CHECKS: tuple[Check, ...] = (schema, references, counts, rows, bodies, profiles, events, vectors, erasures)

@@ -54,6 +54,7 @@ def erase_rows(connection: sqlite3.Connection, users: Sequence[int]) -> None:
         ids = [row, *(one for (one,) in connection.execute("SELECT user FROM merges WHERE target = ?", (row,)))]
         connection.execute("DELETE FROM merges WHERE target = ? OR user = ?", (row, row))
         for one in ids:
+            connection.execute("DELETE FROM profiles WHERE user = ?", (one,))
             connection.execute("UPDATE users SET id = NULL, sum = ? WHERE row = ?", (sum_of(one, None), one))
             connection.execute("INSERT INTO erasures VALUES (?, 0) ON CONFLICT (user) DO UPDATE SET done = 0", (one,))
         sql = "UPDATE state SET users = users - ?, events = events - ?, revision = revision + 1"

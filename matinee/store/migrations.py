@@ -86,10 +86,17 @@ CREATE INDEX events_by_kind ON events (user, kind, item)
 
 
 def fourth(connection: sqlite3.Connection) -> None:
-    """An index of the items that are gone: a history asks of each of its items, and of the items themselves that was
-    two thirds of its reading."""
-    connection.execute("CREATE INDEX items_gone ON items (row) WHERE alive = 0")
+    """What is known of users beside what they did (``profiles``): country, language, age, as JSON. And an index of the
+    items that are gone: a history asks of each of its items, and of the items themselves that was two thirds of its
+    reading."""
+    for statement in FOURTH.split(";"):
+        connection.execute(statement)
 
+
+FOURTH = """
+CREATE TABLE profiles (user INTEGER PRIMARY KEY REFERENCES users (row), body TEXT NOT NULL, sum INTEGER) STRICT;
+CREATE INDEX items_gone ON items (row) WHERE alive = 0
+"""
 
 SUMMED = {  # what each row's checksum covers, in this order
     "items": "row, id, body",
@@ -102,7 +109,7 @@ SUMMED = {  # what each row's checksum covers, in this order
     "spaces": "number, name, revision, dim",
     "releases": "digest, manifest",
 }
-SUMMED_SINCE_THIRD = {"merges": "user, target", "in_force": "number, digest, at"}
+SUMMED_SINCE = {"merges": "user, target", "in_force": "number, digest, at", "profiles": "user, body"}
 
 STEPS: tuple[Step, ...] = (first, second, third, fourth)
 

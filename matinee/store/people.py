@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from matinee.errors import MatineeError
 from matinee.store.connection import Database
-from matinee.store.events import make_users, user_rows
+from matinee.store.events import WHO, make_users, user_rows
 from matinee.store.sums import sum_of
 from matinee.store.trouble import bad_text, usable_text
 from matinee.types import Ints
 
+Profile = Mapping[str, Any]
+NOTHING = "{}"
 SUMMED_EVENT = "sum_of(?, item, kind, at, value, id, text, session, slate)"
 
 
@@ -22,6 +27,53 @@ def put_users(database: Database, ids: Sequence[str]) -> int:
         if created:
             c.execute("UPDATE state SET users = users + ?", (created,))
     return created
+
+
+def put_profiles(database: Database, profiles: Mapping[str, Profile]) -> int:
+    given = encoded(profiles)
+    with database.write() as c:
+        rows, created = make_users(c, list(given))
+        for user, body in given.items():
+            put_profile(c, rows[user], body)
+        if created:
+            c.execute("UPDATE state SET users = users + ?", (created,))
+    return created
+
+
+def put_profile(c: sqlite3.Connection, row: int, body: str) -> None:
+    if body == NOTHING:
+        c.execute("DELETE FROM profiles WHERE user = ?", (row,))
+    else:
+        c.execute("INSERT OR REPLACE INTO profiles VALUES (?, ?, ?)", (row, body, sum_of(row, body)))
+
+
+def profile(database: Database, user: str) -> dict[str, Any]:
+    if not usable_text(user):
+        return {}
+    with database.read() as c:
+        found = c.execute(f"SELECT body FROM profiles WHERE user = {WHO}", (user,)).fetchone()  # noqa: S608
+    return decoded(found[0]) if found else {}
+
+
+def profiles(database: Database) -> list[tuple[int, dict[str, Any]]]:
+    with database.read() as c:
+        return [(row, decoded(body)) for row, body in c.execute("SELECT user, body FROM profiles ORDER BY user")]
+
+
+def encoded(profiles_: Mapping[str, Profile]) -> dict[str, str]:
+    """Profiles as they are written, of the ids that can be kept."""
+    whole = {user: given for user, given in profiles_.items() if user and usable_text(user)}
+    return {user: msgspec.json.encode(dict(given)).decode() for user, given in whole.items()}
+
+
+def decoded(body: str) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.json.decode(body)
+    return told
+
+
+def joined(of_user: str | None, of_session: str | None) -> str:
+    """What is known of two who are one: of what both say, what the user said."""
+    return msgspec.json.encode(decoded(of_session or NOTHING) | decoded(of_user or NOTHING)).decode()
 
 
 def users(database: Database) -> list[tuple[int, str]]:
@@ -46,6 +98,9 @@ def merge_user(database: Database, session: str, user: str) -> bool:
         c.execute(f"UPDATE events SET user = ?, sum = {SUMMED_EVENT} WHERE user = ?", (target, target, source))  # noqa: S608
         c.execute("UPDATE merges SET target = ?, sum = sum_of(user, ?) WHERE target = ?", (target, target, source))
         c.execute("INSERT INTO merges VALUES (?, ?, ?)", (source, target, sum_of(source, target)))
+        told = dict(c.execute("SELECT user, body FROM profiles WHERE user IN (?, ?)", (source, target)))
+        put_profile(c, source, NOTHING)
+        put_profile(c, target, joined(told.get(target), told.get(source)))
         c.execute("UPDATE state SET users = users + ?", (created - 1,))
     return True
 

@@ -80,6 +80,15 @@ class SQLiteStore:
     def put_users(self, ids: Sequence[str]) -> int:
         return people.put_users(self.database, ids)
 
+    def put_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> int:
+        return people.put_profiles(self.database, profiles)
+
+    def profile(self, user: str) -> dict[str, Any]:
+        return people.profile(self.database, user)
+
+    def profiles(self) -> Iterable[tuple[int, dict[str, Any]]]:
+        return people.profiles(self.database)
+
     def users(self) -> Iterable[tuple[int, str]]:
         return people.users(self.database)
 

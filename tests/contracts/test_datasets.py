@@ -43,6 +43,31 @@ def parquet(folder):
     return path
 
 
+PEOPLE = {
+    "u.user": "7|24|M|technician|85711\n2|53|F|other|94043\n",
+    "users.dat": "7::M::24::17::85711\n2::F::53::0::94043\n",
+    "x.user": "user_id:token\tage:token\tgender:token\toccupation:token\tzip:token\n"
+    "7\t24\tM\ttechnician\t85711\n2\t53\tF\tother\t94043\n",
+    "users.csv": "User ID,Sex,Age,Job,zip\n7,M,24,technician,85711\n2,F,53,other,94043\n2,F,1,twice,1\n",
+    "users.jsonl": '{"id": "7", "age": 24, "gender": "M", "occupation": "technician", "zip": "85711"}\n'
+    '{"id": "2", "age": 53, "gender": "F", "occupation": "other", "zip": "94043"}\n',
+}
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_what_a_table_of_users_says_is_read_beside_every_log(tmp_path, name):
+    put(tmp_path, "u.data", as_lines(ROWS, "\t"))
+    table = put(tmp_path, name, PEOPLE[name])
+    data = read_dataset(tmp_path)
+    assert table in data.files
+    assert set(data.people) == {"7", "2"}
+    jobs = ("technician or engineer", "other") if name == "users.dat" else ("technician", "other")
+    for user, expected in (("7", (24, "M", jobs[0])), ("2", (53, "F", jobs[1]))):
+        assert tuple(data.people[user][field] for field in ("age", "gender", "occupation")) == expected
+    table.write_bytes(b"\xff\n\n")
+    assert not any(read_dataset(tmp_path).people.values())  # a log is read without it
+
+
 TIMED = {
     "ml-100k": lambda f: put(f, "u.data", as_lines(ROWS, "\t")),
     "ml-1m": lambda f: put(f, "ratings.dat", as_lines(ROWS, "::")),

@@ -77,6 +77,8 @@ def faults(value: Any, schema: dict[str, Any], root: dict[str, Any], place: str 
 
 EVENT = {"id": "sc1", "user": "u1", "item": "i1", "kind": "like"}
 REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("PUT", "/api/v1/users/u1", {"json": {"country": "CN", "age": 31, "vip": True, "tongues": ["zh", "en"]}}),
+    ("GET", "/api/v1/users/u1", {}),
     ("GET", "/api/v1/users/u1/recommendations?n=5&exploration=0.5", {}),
     ("GET", "/api/v1/users/nobody/recommendations?collection=none", {}),
     ("GET", "/api/v1/users/u1/rows?n=5", {}),

@@ -645,6 +645,7 @@ def test_opened_for_reading_it_reads_and_refuses_to_write(target: str) -> None:
             refused = [
                 lambda: reader.put_items(items("b")), lambda: reader.append([event("2", 1.0)]),
                 lambda: reader.erase_user("u"), lambda: reader.merge_user("s", "u"), lambda: reader.put_users(["v"]),
+                lambda: reader.put_profiles({"v": {"age": 1}}),
                 lambda: reader.put_release("d", {}), lambda: reader.delete_item("a"),
             ]  # fmt: skip
             for call in refused:
@@ -665,6 +666,41 @@ def test_users_are_made_once_and_before_their_first_event(store: Store) -> None:
     assert store.append([Event(id="e", user="c", item="i", kind="like", at=1.0)]).accepted == 1
     assert store.counts().users == 3
     assert store.events_of("a", 5) == []
+
+
+def test_what_is_known_of_users_is_kept_replaced_merged_and_erased(store: Store) -> None:
+    told = {"ann": {"country": "CN", "age": 31, "心": ["a", 1.5, True]}, "bob": {"age": 20}, "": {"x": 1}}
+    assert store.put_profiles(told) == 2
+    assert store.profile("ann") == told["ann"]
+    assert (store.profile("nobody"), store.profile("a\udcff")) == ({}, {})
+    assert list(store.profiles()) == [(0, told["ann"]), (1, told["bob"])]
+    assert store.counts().users == 2
+    assert store.put_profiles({"ann": {"age": 32}, "bob": {}, "cid": {}}) == 1
+    assert list(store.profiles()) == [(0, {"age": 32})]
+    assert [user for _, user in store.users()] == ["ann", "bob", "cid"]
+    store.put_profiles({"session": {"age": 9, "language": "zh"}})
+    store.merge_user("session", "ann")
+    assert store.profile("session") == store.profile("ann") == {"age": 32, "language": "zh"}
+    assert len(list(store.profiles())) == 1
+    store.put_profiles({"session": {"age": 33}})  # another name of the same user
+    assert store.profile("ann") == {"age": 33}
+    assert store.counts().users == 3
+    store.erase_user("ann")
+    assert list(store.profiles()) == []
+    assert store.profile("session") == {}
+    store.put_profiles({"ann": {"age": 40}})  # who comes back is somebody new
+    assert [row for row, _ in store.profiles()] == [4]
+
+
+def test_profiles_are_put_together_or_not_at_all(store: Store) -> None:
+    def broken() -> None:
+        with store.together():
+            store.put_profiles({"ann": {"age": 31}})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    assert (store.profile("ann"), store.counts().users) == ({}, 0)
 
 
 def test_threads_write_and_read_at_once(store: Store) -> None:

@@ -48,6 +48,7 @@ def library(tmp_path: Path) -> Path:
         store.put_items([Item(id="a"), Item(id="b")])
         store.put_fact("a", "cover", {"file": "covers/c.jpg"})
         store.put_fact("b", "shots", [{"start": 0, "end": 1, "frame": "covers/s-0.jpg"}, {"start": 1, "end": 2}])
+        store.put_profiles({"user1": {"age": 31}, SECRET: {"mail": SECRET}})
         store.put_release("d", {})
         store.use_release("d")
         for n in range(40):
@@ -79,6 +80,7 @@ def test_a_backup_restores_to_the_same_content(library: Path, tmp_path: Path) ->
     assert (tmp_path / "elsewhere/covers/c.jpg").read_bytes() == b"picture"
     with closing(SQLiteStore(tmp_path / "elsewhere/matinee.db")) as store:
         assert store.counts() == Counts(2, 41, 1000)
+        assert store.profile("user1") == {"age": 31}
         assert store.append(events("new", 1)).accepted == 1
     assert check(tmp_path / "elsewhere/matinee.db", tmp_path / "elsewhere") == []
 

@@ -100,12 +100,15 @@ def test_a_store_of_every_schema_before_is_brought_up_to_date(address: str, monk
             "INSERT INTO matinee.events VALUES (1, 0, 0, 1, 2.5, NULL, 'e', 'text', NULL, NULL)",
             "INSERT INTO matinee.releases VALUES (1, 'd', '{}')",
             "UPDATE matinee.state SET items = 1, users = 1, events = 1, sequence = 1, release = 'd'",
+            *(["INSERT INTO matinee.in_force VALUES (1, 'd', 0)"] if version > 1 else []),  # which it wrote itself
         ):
             psql(address, statement)
         monkeypatch.setattr(schema, "STEPS", newest)
         with closing(open_store(address)) as store:
             assert store.releases_used() == [(0.0, "d")]
             assert store.items_of("u", ["play"]).tolist() == [0]
+            assert list(store.profiles()) == []
+            assert store.put_profiles({"u": {"age": 1}}) == 0
             assert store.merge_user("u", "v")
             assert store.append([event("2")]).accepted == 1
             assert [e.id for e in store.events_of("v", 9)] == ["e", "2"]
@@ -198,6 +201,7 @@ def test_no_byte_of_an_erased_user_is_left_in_the_tables(postgres: Postgres, add
     with closing(open_store(address)) as store:
         store.put_items([Item(id="a")])
         store.append([event(f"{n}", secret if n % 2 else "other") for n in range(400)])
+        store.put_profiles({secret: {"mail": f"to {secret}"}, "other": {"age": 3}})
         assert bytes_left(postgres, secret) > 100
         psql(address, "DELETE FROM matinee.events WHERE sequence = 2")  # the control: deleting is not erasing
         psql(address, "UPDATE matinee.state SET events = events - 1")
@@ -205,6 +209,7 @@ def test_no_byte_of_an_erased_user_is_left_in_the_tables(postgres: Postgres, add
         assert store.erase_user(secret)
         assert bytes_left(postgres, secret) == 0
         assert store.counts() == Counts(1, 1, 200)
+        assert store.profile("other") == {"age": 3}
 
 
 def test_an_erasure_cut_short_is_finished_at_the_next_opening(
@@ -256,6 +261,7 @@ def test_a_backup_goes_back_into_either_store(address: str, tmp_path: Path) -> N
         store.put_file(FileRecord("/m/\udcff", 1, 2, "h", "a", "taken"))
         store.put_release("d", {"x": 1})
         store.use_release("d")
+        store.put_profiles({"u0": {"age": 1}, "u1": {"age": 41}})
         store.merge_user("u2", "u1")
         store.delete_item("b")
         store.erase_user("u0")
@@ -273,6 +279,7 @@ def test_a_backup_goes_back_into_either_store(address: str, tmp_path: Path) -> N
                 moved.releases_used(),
             ) == whole
             assert moved.names_of("u2") == ("u1", "u2")
+            assert list(moved.profiles()) == [(1, {"age": 41})]
         assert check(tmp_path / "moved/matinee.db") == []
         assert backup(tmp_path / "moved", tmp_path / "again").manifest.content == made.manifest.content
         store.append([event("gone", "u9")])

@@ -64,6 +64,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.events: list[Event] = []
         self.user_rows: dict[str, int] = {}
         self.users_ever = 0
+        self.profiles: dict[str, dict[str, int]] = {}
         self.names: dict[str, str] = {}  # a merged user's id -> whose it is now
         self.vectors: dict[str, int] = {}
         self.links: dict[str, str] = {}
@@ -137,7 +138,25 @@ class StoreMachine(RuleBasedStateMachine):
                 self.users_ever += 1
         if one != other:
             del self.user_rows[session]
+            self.profiles[other] = self.profiles.pop(session, {}) | self.profiles.get(other, {})
             self.names |= {name: other for name, into in self.names.items() if into == session} | {session: other}
+
+    @rule(user=USERS, told=st.dictionaries(st.sampled_from(["age", "country"]), st.integers(0, 3), max_size=2))
+    def put_profile(self, user: str, told: dict[str, int]) -> None:
+        root = self.root(user)
+        new = root not in self.user_rows
+        assert self.store.put_profiles({user: told}) == new
+        if new:
+            self.user_rows[root] = self.users_ever
+            self.users_ever += 1
+        self.profiles[root] = told
+
+    @invariant()
+    def profiles_agree(self) -> None:
+        told = {self.user_rows[user]: profile for user, profile in self.profiles.items() if profile}
+        assert dict(self.store.profiles()) == told
+        for user in self.user_rows:
+            assert self.store.profile(user) == self.profiles.get(user, {})
 
     @rule(user=USERS, kinds=st.lists(st.sampled_from(EVENT_KINDS), max_size=3))
     def all_of_a_user(self, user: str, kinds: list[EventKind]) -> None:
@@ -166,6 +185,7 @@ class StoreMachine(RuleBasedStateMachine):
         root = self.root(user)
         assert self.store.erase_user(user) == (self.user_rows.pop(root, None) is not None)
         self.events = [event for event in self.events if self.root(event.user) != root]
+        self.profiles.pop(root, None)
         self.names = {name: into for name, into in self.names.items() if into != root}
 
     @rule()

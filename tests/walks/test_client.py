@@ -69,6 +69,36 @@ def test_interests_are_taken_away_and_given_back(client: Client) -> None:
     assert error.value.code == "interest.wrong"
 
 
+@pytest.mark.parametrize("id", [".", ".."])
+def test_ids_that_no_path_can_carry(client: Client, id: str) -> None:
+    """Every address that names a user or an item, through the client; beside ``-`` itself, which is an id like any."""
+    for one in (id, "-"):
+        assert client.put(Item(id=one, title=f"called {one}", tags=("dots",), collection=f"of {one}")).item == one
+    assert client.item(id).title == f"called {id}"
+    assert client.item("-").title == "called -"
+    assert client.similar(id, n=3, by="text").item == id
+    now = time.time()
+    told = [Event(id=f"dot {id} {user}", user=user, item=id, kind="like", at=now) for user in (id, "-")]
+    assert client.send(told).accepted == 2
+    assert client.recommend(id, 5).user == id
+    assert client.recommend(id, 5, Ask(collection="of -")).items[0].item == "-"
+    assert [e.item for e in client.events(id)] == [id]
+    assert (client.rows(id, 4).user, client.interests(id).user) == (id, id)
+    assert client.reasons(id, id).item == id
+    assert client.reasons(id, "i1").item == "i1"
+    assert client.reasons("u1", id).item == id
+    assert client.merge(id, f"session of {id}").merged
+    assert [e.user for e in client.export(id).events] == [id]
+    assert client.erase(id).erased
+    assert [e.user for e in client.export("-").events] == ["-"]
+    assert client.erase("-").erased
+    client.delete(id)
+    with pytest.raises(MatineeError, match="no item"):
+        client.item(id)
+    assert client.item("-").item == "-"
+    client.delete("-")
+
+
 def test_asks_reach_the_server_whole(client: Client) -> None:
     ask = Ask(
         collection="clips", categories=("jazz", "war"), exclude=("i3",), diversity=0.0, where="expires == none",

@@ -31,7 +31,8 @@ from tests.walks.serving import serving
 
 PERSON = "erika.mustermänn+tv@example.org"
 SESSION = "anon-7f3a9c51"
-SECRETS = (PERSON, SESSION, "my heart is broken tonight", "ev-of-erika", "sitting-of-erika")
+TOWN = "Kassel-Wilhelmshöhe"  # what a table of users says of her
+SECRETS = (PERSON, SESSION, "my heart is broken tonight", "ev-of-erika", "sitting-of-erika", TOWN)
 SETTINGS = '[training]\nrecipes = ["popular", "item_knn", "user_knn"]\n'
 
 
@@ -98,6 +99,7 @@ def library(tmp_path: Path) -> Library:
             )
             for k in range(12)
         ])  # fmt: skip
+    store.put_profiles({SESSION: {"age": 44, "town": TOWN}, **{f"u{n}": {"age": 44} for n in range(20)}})
     store.merge_user(SESSION, PERSON)
     train(library, store)
     train(library, store)
@@ -135,6 +137,9 @@ def test_nothing_of_a_person_is_left_anywhere(library: Library, tmp_path: Path) 
         server.client.post("/api/v1/events", json={"id": "bad", "user": PERSON, "item": "none", "kind": "like"})
         assert server.get(f"users/{person}/recommendations", exploration=0.5, n=5)["items"]
         assert server.get(f"users/{person}/export")["events"]
+        assert server.get(f"users/{person}/export")["profile"] == {"age": 44, "town": TOWN}
+        assert server.client.put(f"/api/v1/users/{person}", json={"age": 45, "town": TOWN}).status_code == 200
+        assert server.get("users/stranger/recommendations", age=44, n=5)["items"]  # groups are counted, her among them
         assert server.client.get(f"/api/v1/users/{person}/nothing").status_code == 404
         assert len(traces(library.path, *SECRETS)) > 10
         answer = server.client.delete(f"/api/v1/users/{person}", params={"confirm": PERSON})

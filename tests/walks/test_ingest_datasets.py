@@ -34,6 +34,27 @@ def put(folder, name, content):
     return path
 
 
+def test_what_is_said_of_users_is_kept(tmp_path):
+    """Beside a data set, in a catalogue, and in a table that comes alone; a later row replaces, one of an id alone
+    takes nothing away."""
+    library = Library.create(tmp_path / "library")
+    folder = movielens("ratings.dat", "::")(tmp_path / "data")
+    put(folder, "users.dat", "7::M::25::0::85711\n5::F::18::20::1\n")
+    alone = put(tmp_path, "u.user", "8|24|M|writer|85711\n")
+    table = put(tmp_path, "viewers.csv", "user,country,age\n2,CN,40-50\n7,,\n")
+    store = open_store(library.database)
+    report = ingest(library, store, [folder, alone, table])
+    assert (report.profiles, report.refused, report.rejected) == (4, 0, 0)
+    assert store.profile("7") == {"gender": "M", "age": 25, "occupation": "other", "zip": "85711"}
+    assert store.profile("5")["occupation"] == "writer"  # who has done nothing yet
+    assert store.profile("8")["age"] == 24
+    assert store.profile("2") == {"country": "CN", "age": "40-50"}
+    table.write_text("user,country,age\n2,FR,\n")
+    ingest(library, store, [table])
+    assert store.profile("2") == {"country": "FR"}
+    store.close()
+
+
 def lines(separator, head=""):
     return head + "".join(separator.join(map(str, row)) + "\n" for row in ROWS)
 

@@ -135,6 +135,34 @@ def test_ids_hold_any_character(server: Server, id: str, kind: str) -> None:
         assert server.get(f"users/{quoted(id)}/recommendations")["user"] == id
 
 
+def test_ids_of_dots_travel_in_the_query(server: Server) -> None:
+    """By raw lines of HTTP, as no client can fold them: only ``-`` is replaced, and what comes is one segment."""
+
+    def status(line: str, body: str = "") -> int:
+        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as s:
+            head = f"{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+            s.sendall((head + body).encode())
+            return int(s.makefile("rb").readline().split()[1])
+
+    for query, named in (("..", ".."), ("%2e", "."), ("%2E%2e", ".."), ("a%2Fb", "a/b"), ("x+y", "x y"), ("-", "-")):
+        assert status(f"PUT /api/v1/items/-?item={query}", '{"title": "dots", "media": "/none.mp4"}') == 200
+        found = server.client.get("/api/v1/items/-", params={"item": named}).json()
+        assert found["item"] == named
+        assert server.client.get(found["play"]).json()["code"] == "file.missing"  # its own address leads to it
+        assert status(f"GET /api/v1/items/i1?item={query}") == 200
+        assert (
+            server.client.get("/api/v1/items/i1", params={"item": named}).json()["item"] == "i1"
+        )  # no other is replaced
+        assert status(f"DELETE /api/v1/items/-?item={query}") == 204
+        assert status(f"GET /api/v1/items/-?item={query}") == 404
+    assert status("GET /api/v1/items/-") == 404  # an item of that name
+    assert status("GET /api/v1/items/-?item=") == 404
+    assert status("GET /api/v1/items/-?item=%ff") == 400
+    assert status("GET /api/v1/users/-/recommendations?user=%C3%BC/../..&n=1") == 200
+    assert server.get("users/-/recommendations", user="a/../b", n=1)["user"] == "a/../b"
+    assert server.get("users/-/reasons/-", user="..", item="i1")["item"] == "i1"
+
+
 def test_an_item_put_now_is_recommended_found_and_after_delete_gone(server: Server) -> None:
     server.put("fresh", title="Zebra crossing", tags=["stripes"], collection="fresh only")
     assert server.slate("anyone", collection="fresh only") == ["fresh"]

@@ -61,6 +61,30 @@ def test_names_are_in_the_language_asked_for(server: Server) -> None:
     assert re.search("[\u4e00-\u9fff]", told["labels"]["frames"][0][0])
 
 
+def test_lists_name_topics_in_the_language_asked_for_and_filters_know_both(server: Server) -> None:
+    paths = {"items": {}, "search": {"q": "film"}, "users/x/recommendations": {}, "items/bare/similar": {"by": "all"}}
+    for path, params in paths.items():
+        for lang, name in (("en", "a dog"), ("zh", "一只狗")):
+            for more in (
+                {"params": {**params, "lang": lang}},
+                {"params": params, "headers": {"accept-language": lang}},
+            ):
+                answer = server.client.get(f"/api/v1/{path}", **more).json()
+                about = {i["item"]: i["about"] for i in answer["items"]}
+                assert about.get("a/b", [name]) == [name], path
+                assert about.get("bare", []) == []
+                assert about or "similar" in path
+    for where, holds in (
+        ('"a dog" in topics', True), ('"一只狗" in topics', True), ('"A DOG" in topics', True),
+        ('"dog" in topics', False),
+        ('"一只猫" in topics or "cats" in topics', False), ('not "一只狗" in topics', False),
+    ):  # fmt: skip
+        for path in ("items", "users/x/recommendations"):
+            told = [i["item"] for i in server.get(path, where=where)["items"]]
+            assert ("a/b" in told) == holds, (path, where)
+    assert server.client.get("/api/v1/items", params={"where": "topic == 3"}).json()["code"] == "where.wrong"
+
+
 def test_a_frame_is_served_and_nothing_else(server: Server) -> None:
     answer = server.client.get("/api/v1/items/a%2Fb/frames/0")
     assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "image/jpeg", JPEG)

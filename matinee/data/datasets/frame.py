@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,7 +39,8 @@ class Raw:
 
     ``frame``: polars columns ``user``, ``item`` (text), and where the file has them ``at`` (float64 seconds),
     ``value`` (text or number), ``kind`` (text). ``ordered``: whether rows of a user are oldest first where there is no
-    time. ``stars``: a value without a kind is stars. ``files``: all that was read. ``items``: what is known of items.
+    time. ``stars``: a value without a kind is stars. ``files``: all that was read. ``items``: what is known of items,
+    ``people``: of users.
     """
 
     format: str
@@ -47,6 +48,7 @@ class Raw:
     ordered: bool
     files: tuple[Path, ...]
     items: Mapping[str, Item] = field(default_factory=dict)
+    people: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stars: bool = True
     repairs: Mapping[str, int] = field(default_factory=dict)
     bad: tuple[Bad, ...] = ()
@@ -59,7 +61,8 @@ class Dataset:
     ``users`` and ``items``: row -> id, in order of first sight in the file. ``log``: columns as the store gives them;
     ``value`` NaN = none. ``timed``: ``log.at`` is real time; otherwise it is the row's place among the user's own, from
     0, and means order only where ``ordered``. ``catalogue``: row -> Item where an item table knows it; ``beyond``:
-    items of the table that the log never names. ``files``: all that was read.
+    items of the table that the log never names. ``files``: all that was read. ``people``: what a table of users says of
+    them, by id.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Dataset:
     features: Mapping[str, Floats] = field(default_factory=dict)
     beyond: tuple[Item, ...] = ()
     pictures: Pixels | None = None
+    people: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def interactions(self, feedback: str = "watched") -> Interactions:
         """The log for training. ``watched``: every rating counts 1, whatever its stars (what papers on MovieLens do);
@@ -146,7 +150,7 @@ def _arrays(raw: Raw, path: Path, frame: pl.DataFrame, *, timed: bool, repairs: 
     name = path.stem if path.is_file() else path.resolve().name
     return Dataset(
         name=name, format=raw.format, users=users, items=items, log=log, timed=timed, ordered=timed or raw.ordered,
-        catalogue=catalogue, files=raw.files, repairs=counted, bad=raw.bad, beyond=beyond,
+        catalogue=catalogue, files=raw.files, repairs=counted, bad=raw.bad, beyond=beyond, people=raw.people,
     )  # fmt: skip
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matinee.data.columns import nearest
 from matinee.data.datasets import movielens, sequences, tables
 from matinee.data.datasets.frame import Dataset, Raw, build
+from matinee.data.datasets.people import people
 from matinee.data.rows import refuse
 from matinee.errors import MatineeError
 
@@ -77,7 +78,9 @@ def _checked(path: Path, read: Callable[[Path], Raw]) -> Raw:
     import polars as pl
 
     try:
-        return read(path)
+        raw = read(path)
+        known, files = people(path if path.is_dir() else path.parent)
+        return replace(raw, people=known, files=(*raw.files, *(file for file in files if file not in raw.files)))
     except (OSError, csv.Error, pl.exceptions.PolarsError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise refuse(path, f"it cannot be read: {why}.", f"无法读取：{why}。") from error

@@ -29,6 +29,7 @@ TABLES: tuple[tuple[LiteralString, LiteralString], ...] = (
     ("erasures", "who, done"),
     ("merges", "who, target"),
     ("in_force", "number, digest, at"),
+    ("profiles", "who, body"),
 )
 Sum = Callable[[Sequence[Any]], int]
 SUMS: dict[str, Sum] = {  # where the checksum does not cover the whole row as it stands

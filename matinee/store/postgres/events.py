@@ -158,4 +158,5 @@ def scrub(server: Server) -> None:
     with server.lend() as c:
         c.execute("VACUUM (FULL) events")
         c.execute("VACUUM (FULL) users")
+        c.execute("VACUUM (FULL) profiles")
         c.execute("UPDATE erasures SET done = true WHERE NOT done")

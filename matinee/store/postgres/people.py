@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import LiteralString
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
 
 import numpy as np
 
-from matinee.store.people import checked_merge, merged_elsewhere
+from matinee.store.people import NOTHING, Profile, checked_merge, decoded, encoded, joined, merged_elsewhere
 from matinee.store.postgres.connection import Connection, Server
 from matinee.store.trouble import usable_text
 from matinee.types import Ints
@@ -44,6 +44,36 @@ def make_users(c: Connection, users: Sequence[str]) -> tuple[dict[str, int], int
     return rows | dict(zip(new, numbers, strict=True)), len(new)
 
 
+def put_profiles(server: Server, profiles_: Mapping[str, Profile]) -> int:
+    given = encoded(profiles_)
+    with server.write() as c:
+        rows, created = make_users(c, list(given))
+        for user, body in given.items():
+            put_profile(c, rows[user], body)
+        if created:
+            c.execute("UPDATE state SET users = users + %s", (created,))
+    return created
+
+
+def put_profile(c: Connection, row: int, body: str) -> None:
+    if body == NOTHING:
+        c.execute("DELETE FROM profiles WHERE who = %s", (row,))
+    else:
+        sql = "INSERT INTO profiles VALUES (%s, %s) ON CONFLICT (who) DO UPDATE SET body = excluded.body"
+        c.execute(sql, (row, body))
+
+
+def profile(server: Server, user: str) -> dict[str, Any]:
+    if not usable_text(user):
+        return {}
+    found = server.one(f"SELECT body FROM profiles WHERE who = {WHO}", (user,))  # noqa: S608
+    return decoded(found[0]) if found else {}
+
+
+def profiles(server: Server) -> list[tuple[int, dict[str, Any]]]:
+    return [(row, decoded(body)) for row, body in server.all("SELECT who, body FROM profiles ORDER BY who")]
+
+
 def users(server: Server) -> list[tuple[int, str]]:
     found = server.all(
         "SELECT number, id FROM users u WHERE id IS NOT NULL"
@@ -65,6 +95,9 @@ def merge_user(server: Server, session: str, user: str) -> bool:
         c.execute("UPDATE events SET who = %s WHERE who = %s", (target, source))
         c.execute("UPDATE merges SET target = %s WHERE target = %s", (target, source))
         c.execute("INSERT INTO merges VALUES (%s, %s)", (source, target))
+        told = dict(c.execute("SELECT who, body FROM profiles WHERE who IN (%s, %s)", (source, target)).fetchall())
+        put_profile(c, source, NOTHING)
+        put_profile(c, target, joined(told.get(target), told.get(source)))
         c.execute("UPDATE state SET users = users + %s", (created - 1,))
     return True
 
@@ -95,6 +128,7 @@ def erase_row(c: Connection, row: int) -> None:
     counted = c.execute("DELETE FROM merges WHERE who = %s", (row,)).rowcount == 0
     found = c.execute("DELETE FROM merges WHERE target = %s RETURNING who", (row,)).fetchall()
     for one in (row, *(who for (who,) in found)):
+        c.execute("DELETE FROM profiles WHERE who = %s", (one,))
         c.execute("UPDATE users SET id = NULL WHERE number = %s", (one,))
         c.execute("INSERT INTO erasures VALUES (%s, false) ON CONFLICT (who) DO UPDATE SET done = false", (one,))
     sql = "UPDATE state SET users = users - %s, events = events - %s, revision = revision + 1"

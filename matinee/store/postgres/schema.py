@@ -48,7 +48,10 @@ SECOND: tuple[LiteralString, ...] = (
     "INSERT INTO in_force SELECT 1, release, 0 FROM state WHERE release IS NOT NULL",
     "CREATE INDEX events_by_kind ON events (who, kind, item)",
 )
-STEPS: tuple[Sequence[LiteralString], ...] = (FIRST, SECOND)
+THIRD: tuple[LiteralString, ...] = (
+    "CREATE TABLE profiles (who bigint PRIMARY KEY REFERENCES users (number), body text NOT NULL)",
+)
+STEPS: tuple[Sequence[LiteralString], ...] = (FIRST, SECOND, THIRD)
 
 
 def migrate(c: Connection) -> None:

@@ -88,6 +88,15 @@ class PostgresStore:
     def put_users(self, ids: Sequence[str]) -> int:
         return people.put_users(self.server, ids)
 
+    def put_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> int:
+        return people.put_profiles(self.server, profiles)
+
+    def profile(self, user: str) -> dict[str, Any]:
+        return people.profile(self.server, user)
+
+    def profiles(self) -> Iterable[tuple[int, dict[str, Any]]]:
+        return people.profiles(self.server)
+
     def users(self) -> Iterable[tuple[int, str]]:
         return people.users(self.server)
 

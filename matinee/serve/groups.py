@@ -1,0 +1,102 @@
+"""What the groups of people watch, counted from the log now and then, and only where anybody asks: a count of the whole
+log by people is not kept beside every event, and a group does not change in a second."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from matinee.data.strength import StrengthTable, strengths
+from matinee.errors import MatineeError
+from matinee.pipeline.catalogue import Catalogue
+from matinee.pipeline.groups import GroupCounts, Lift
+from matinee.pipeline.sources import Starter
+from matinee.protocols import Store
+from matinee.serve.forms import Ask
+from matinee.settings import Library
+from matinee.store.snapshot import read_log
+
+log = logging.getLogger("matinee.serve")
+EVERY = 300.0  # seconds after which a count is made anew when somebody asks
+REST = 20.0  # a count that is known to be behind rests for this many times what it took
+KEPT = 32  # orders for strangers that are kept
+
+
+class Groups:
+    """Thread-safe. ``least``: people that a group needs; 0 = nothing is counted."""
+
+    def __init__(self, library: Library, store: Store, table: StrengthTable) -> None:
+        self.library, self.store, self.table = library, store, table
+        self.least = library.settings.serving.group_least
+        self._lock = threading.Lock()
+        self._counts: GroupCounts | None = None
+        self._made, self._took, self._behind, self._at_it = 0.0, 0.0, True, False
+        self._starters: dict[int, tuple[Lift, Catalogue, Starter]] = {}
+
+    def lift(self, user: str | None, ask: Ask) -> Lift | None:
+        """What the groups of a stranger watch; None where nothing is known of them, or of their groups."""
+        if not self.least:
+            return None
+        stated: dict[str, Any] = {"country": ask.country, "language": ask.language, "age": ask.age}
+        profile = {
+            **(self.store.profile(user) if user else {}), **{name: told for name, told in stated.items() if told}
+        }  # fmt: skip
+        counts = self._current() if profile else None
+        return counts.lift(profile) if counts else None
+
+    def starter(self, catalogue: Catalogue, lift: Lift) -> Starter:
+        """The order of a stranger's first slate by these groups, kept for the next of them."""
+        known = self._starters.get(id(lift))
+        if known is None or known[0] is not lift or known[1] is not catalogue:
+            while len(self._starters) >= KEPT:
+                self._starters.pop(next(iter(self._starters)), None)
+            known = self._starters[id(lift)] = (lift, catalogue, Starter(catalogue, lift))
+        return known[2]
+
+    def put(self, user: str, profile: Mapping[str, Any]) -> None:
+        """Durable when it returns; the groups follow soon."""
+        self.store.put_profiles({user: profile})
+        self._behind = True
+
+    def forget(self) -> None:
+        """After an erasure: nothing that was counted with somebody stays."""
+        with self._lock:
+            self._counts, self._behind = None, True
+            self._starters.clear()
+
+    def _current(self) -> GroupCounts | None:
+        age = time.monotonic() - self._made
+        if self._counts is None:
+            self._count(first=True)
+        elif (age > EVERY or (self._behind and age > REST * self._took)) and not self._at_it:
+            self._at_it = True
+            threading.Thread(target=self._count, name="matinee-groups", daemon=True).start()
+        return self._counts
+
+    def _count(self, *, first: bool = False) -> None:
+        try:
+            with self._lock:
+                if first and self._counts is not None:
+                    return  # another request has counted meanwhile
+                started = time.monotonic()
+                self._behind = False
+                fresh = counted(self.library, self.store, self.table, self.least)
+                self._made = time.monotonic()
+                self._took = self._made - started
+                self._counts = fresh
+                self._starters.clear()
+        except MatineeError as error:
+            log.error("groups: %s", error)
+        finally:
+            self._at_it = False
+
+
+def counted(library: Library, store: Store, table: StrengthTable, least: int) -> GroupCounts:
+    """From the whole log and all profiles. About 0.1 us an event and group field."""
+    log_, profiles = read_log(store, library.path), list(store.profiles())
+    liked = (strengths(log_.kinds, log_.value, table) > 0) & (log_.items >= 0)
+    users, items = log_.users[liked], log_.items[liked]
+    return GroupCounts.of(users, items, int(items.max(initial=-1)) + 1, profiles, least)
