@@ -61,7 +61,7 @@ def blended(model: Model, data: Interactions, args: argparse.Namespace, say: Any
     earlier, cases = held_cases(data, args.seed)
     names = args.closed.split(",")
     trial = [load_recipe(name).fit(earlier, seed=args.seed) for name in names]
-    weights = learn_weights([model, *trial], cases)
+    weights = learn_weights([model, *trial], cases, data.n_items)
     say(f"weights on {len(cases)} held-out films: {dict(zip([args.recipe, *names], weights.round(3).tolist()))}")  # noqa: B905
     return Blend((model, *(load_recipe(name).fit(data, seed=args.seed) for name in names)), weights)
 

@@ -12,29 +12,20 @@ Stated rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from matinee.data.splits import Cases
+from matinee.models.batch import score_all
 from matinee.protocols import Model
-from matinee.types import Bools, Candidates, Floats, Ints, Query, Slate
+from matinee.types import Bools, Floats, Ints, Query, Slate
 
 BATCH, CELLS = 256, 1 << 25  # queries at a time, fewer where the catalogue is large: 128 MiB of scores
 TIES = 20  # the seed of the shuffle that orders equal scores
 STEP = 7919  # by which it turns: a prime, so that the turns of neighbouring cases differ
 Progress = Callable[[int, int], None]
-
-
-@runtime_checkable
-class BatchScorer(Protocol):
-    """What a model may offer beside ``score``, where many queries at once are faster than one by one."""
-
-    def score_batch(self, queries: Sequence[Query], items: Ints) -> Floats:
-        """(len(queries), len(items)) float32, as ``score`` would give row by row."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +59,7 @@ def replay(
         batch = range(start, min(start + size, q))
         queries = [query_of(cases, c, k, last) for c in batch]
         begun = time.perf_counter()
-        found = _scores(model, queries, n)
+        found = score_all(model, queries, n)
         spent += time.perf_counter() - begun
         for c, row in zip(batch, found, strict=True):
             part = slice(cases.bounds[c], cases.bounds[c + 1])
@@ -104,15 +95,6 @@ def query_of(cases: Cases, case: int, k: int, last: int | None = None) -> Query:
     return Query(
         now=float(cases.now[case]), limit=k, user=str(cases.users[case]), history=cases.history_of(case, last)
     )  # fmt: skip
-
-
-def _scores(model: Model, queries: list[Query], n: int) -> Floats:
-    """(len(queries), n) float32, a fresh array."""
-    items = np.arange(n)
-    if isinstance(model, BatchScorer):
-        return np.array(cast(BatchScorer, model).score_batch(queries, items), np.float32)
-    everything = Candidates(items, np.full(n, np.nan, np.float32), np.zeros(n, np.int64))
-    return np.stack([np.array(model.score(query, everything), np.float32) for query in queries])
 
 
 def best_of(scores: Floats, k: int, tie: Ints) -> Ints:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from matinee.models.batch import score_all
 from matinee.models.common import top
 from matinee.models.table import load_model
 from matinee.protocols import Model
@@ -16,6 +17,7 @@ from matinee.types import Bools, Candidates, Doubles, Floats, Ints, Query
 POOL = 200
 RIDGES = (0.01, 0.1, 0.3, 1.0, 3.0)
 FLOOR = 0.01
+CELLS = 1 << 23  # scores held at once while weights are learnt: 32 MiB
 ENOUGH = 10  # candidates that every expert knows, below which nothing can be said about the scale of the others
 
 
@@ -143,21 +145,25 @@ def level(z: Floats, weights: Floats) -> Floats:
     return score
 
 
-def learn_weights(models: Sequence[Model], cases: Sequence[tuple[Query, int]]) -> Floats:
+def learn_weights(models: Sequence[Model], cases: Sequence[tuple[Query, int]], n_items: int) -> Floats:
     """(len(models),) float32, none negative, sum 1: the weights under which the items that were watched stand out.
 
     ``cases``: a query and the item row watched next, later than all the models have seen. Proposals are equal weights
     and, for several strengths of a penalty that draws the weights together, those of greatest likelihood of a softmax
-    over each case's pool (the experts' best 200 without what was watched before). The proposal with the best
-    NDCG@10 on the cases is taken, then experts are left out while that raises it: likelihood alone follows what is
+    over each case's pool (the experts' best 200 of ``n_items``, without what was watched before). The proposal with the
+    best NDCG@10 on the cases is taken, then experts are left out while that raises it: likelihood alone follows what is
     hard to rank, and was seen to choose worse than equal weights. Nobody falls below ``FLOOR``: the expert that is
     of little use among known items may be the only one to speak of a new item or to a new user. Without cases all
     weigh the same.
     """
     even = np.full(len(models), 1 / max(len(models), 1), np.float32)
-    judge = Blend(tuple(models), even)
-    pools = [pool for query, item in cases if (pool := _case(judge, query, item)) is not None]
-    if not pools or len(models) < 2:
+    if len(models) < 2:
+        return even
+    size = max(1, min(64, CELLS // max(n_items * len(models), 1)))
+    pools: list[Doubles] = []
+    for start in range(0, len(cases), size):
+        pools += _case_pools(models, cases[start : start + size], n_items)
+    if not pools:
         return even
     stacked = _Pools(np.concatenate(pools), np.array([len(p) for p in pools]))
     proposals = [even.astype(np.float64), *(stacked.likeliest(ridge) for ridge in RIDGES)]
@@ -215,12 +221,15 @@ class _Pools:
         return weights
 
 
-def _case(judge: Blend, query: Query, item: int) -> Floats | None:
-    """(pool, models) float64 opinions with silence as 0, the watched item first; None where no expert speaks of it."""
-    items = judge.pool(query, POOL).items
-    rest = items[~np.isin(items, query.history.items) & (items != item)]
-    pool = np.r_[item, rest].astype(np.int64)
-    z = judge.opinions(query, Candidates(pool, np.full(len(pool), np.nan, np.float32), np.zeros(len(pool), np.int64)))
-    if np.isnan(z[0]).all() or not len(rest):
-        return None
-    return np.nan_to_num(z).astype(np.float64)
+def _case_pools(models: Sequence[Model], cases: Sequence[tuple[Query, int]], n_items: int) -> list[Doubles]:
+    """Of each case (pool, models) float64 opinions with silence as 0, the watched item first; none of a case of which
+    no expert speaks. Every expert scores the catalogue once: its best and its opinions come of the same numbers."""
+    scores = np.stack([score_all(model, [query for query, _ in cases], n_items) for model in models], 2)
+    out = []
+    for (query, item), own in zip(cases, scores, strict=True):
+        items = np.unique(np.concatenate([top(column, POOL).items for column in own.T]))
+        rest = items[~np.isin(items, query.history.items) & (items != item)]
+        z = np.stack([standard(column) for column in own[np.r_[item, rest].astype(np.int64)].T], 1)
+        if len(rest) and not np.isnan(z[0]).all():
+            out.append(np.nan_to_num(z).astype(np.float64))
+    return out

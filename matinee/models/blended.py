@@ -65,7 +65,7 @@ def fit_blend(experts: list[Recipe], data: Interactions, seed: int, settings: Bl
             continue
         kept.append(recipe)
     progress("weights", len(experts) / steps)
-    weights = learn_weights(trial, held.cases)
+    weights = learn_weights(trial, held.cases, data.n_items)
     trial.clear()  # their arrays are as large as those to come
     voiced = [r.name not in settings.spare or w > 1.5 * FLOOR for r, w in zip(kept, weights, strict=True)]
     kept = [recipe for recipe, use in zip(kept, voiced, strict=True) if use]

@@ -3,16 +3,18 @@ weights, zero on the diagonal, that best rebuild every user's row; one inverse. 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from matinee.errors import MatineeError
 from matinee.models.common import positives, watched
-from matinee.models.gram import gram, gram_rows, user_items
-from matinee.models.linear import ItemWeights, from_csr, item_weights
+from matinee.models.gram import BLOCK, gram, gram_rows, user_items
+from matinee.models.linear import DENSE_ITEMS, ItemWeights, from_csr, item_weights, sparse_weights
 from matinee.models.sparse_ridge import kept, local_weights
-from matinee.types import Floats, Interactions
+from matinee.models.symmetric import few_people, half_hat, inverted
+from matinee.types import Bools, Floats, Interactions
 
 SQUARE_ITEMS = 12_000  # above it every item is explained by its nearest: as good on ml-1m, and far faster
 MOST_ITEMS = 30_000  # 3.6 GB for one square matrix
@@ -29,9 +31,10 @@ class EASE:
     name: str = "ease"
 
     def fit(self, data: Interactions, *, seed: int = 0) -> ItemWeights:
-        """One (n_items, n_items) float32 matrix, factored and inverted in place: 4 n^2 bytes, n^3 operations. Above
-        12,000 items ``sparse_ridge`` instead: no square matrix, time and memory linear in the items beside the Gram
-        matrix's rows."""
+        """One (n_items, n_items) float32 matrix, factored and inverted in place: 4 n^2 bytes, n^3 operations. Of u
+        people, half as many as items or fewer: a (u, n_items) matrix and u n^2 operations. Above 12,000 items
+        ``sparse_ridge`` instead: no square matrix, time and memory linear in the items beside the Gram matrix's
+        rows."""
         del seed
         seen = positives(data, once=True)
         weight = (seen.strength * (1.0 + seen.rank) ** -self.fade).astype(np.float32)
@@ -40,6 +43,8 @@ class EASE:
             squares = np.bincount(seen.items, weight.astype(np.float64) ** 2, minlength=data.n_items).astype(np.float64)
             known = kept(gram_rows(x), squares)
             return from_csr(self.name, local_weights(known, known.gram, self.ridge), watched(data) > 0, self.power)
+        if few_people(x):
+            return _by_people(self.name, half_hat(x, self.ridge), watched(data) > 0, self.power)
         matrix = gram(x)
         matrix[np.diag_indices_from(matrix)] += np.float32(self.ridge)
         inverse = inverted(matrix)
@@ -48,34 +53,23 @@ class EASE:
         return item_weights(self.name, inverse, watched(data) > 0, self.power)
 
 
-def inverted(matrix: Floats) -> Floats:
-    """The inverse of a symmetric positive definite float32 matrix, in its own memory (LAPACK potrf and potri)."""
-    from scipy.linalg import lapack
+def _by_people(name: str, half: Floats, known: Bools, power: float) -> ItemWeights:
+    """The same weights out of ``half_hat``: -C_ij / C_jj of the inverse C = (I - P'P) / ridge, a block of rows at a
+    time."""
+    left_over = 1 - np.einsum("ui,ui->i", half, half, dtype=np.float64)
+    scale = (1 / np.maximum(left_over, 1e-6)).astype(np.float32)
 
-    n = len(matrix)
-    if n == 0:
-        return matrix
-    factor, info = lapack.spotrf(matrix.T, lower=1, overwrite_a=1)
-    if info == 0:
-        factor, info = lapack.spotri(factor, lower=1, overwrite_c=1)
-    if info != 0:
-        raise singular()
-    out: Floats = factor.T  # C order: the lower triangle of the factor is the upper one here
-    for start in range(0, n, 1024):  # mirror by blocks; a whole triangle of indices would cost more than the matrix
-        stop = min(start + 1024, n)
-        out[start:stop, :start] = out[:start, start:stop].T
-        square = np.triu(out[start:stop, start:stop])
-        out[start:stop, start:stop] = square + np.triu(square, 1).T
-    return out
+    def blocks() -> Iterator[Floats]:
+        for start in range(0, len(known), BLOCK):
+            rows = half[:, start : start + BLOCK].T @ half
+            rows *= scale[None, :]
+            at = np.arange(len(rows))
+            rows[at, start + at] = 0
+            yield rows
 
-
-def singular() -> MatineeError:
-    return MatineeError(
-        "model.singular",
-        "The item matrix cannot be inverted: raise the recipe's ridge.",
-        "物品矩阵无法求逆：请调大该模型的 ridge 参数。",
-        exit_code=1,
-    )
+    if len(known) <= DENSE_ITEMS:
+        return item_weights(name, np.concatenate([*blocks(), np.empty((0, len(known)), np.float32)]), known, power)
+    return sparse_weights(name, blocks(), known, power)
 
 
 def refuse_too_many(what: str, n_items: int) -> None:

@@ -21,9 +21,10 @@ import numpy as np
 
 from matinee.models.aspects import Lens, landmarks, lens_of
 from matinee.models.common import Taste, pick, positives, silence, taste, top, watched
-from matinee.models.ease import EASE, inverted, refuse_too_many
-from matinee.models.gram import gram, user_items
+from matinee.models.ease import EASE, refuse_too_many
+from matinee.models.gram import user_items
 from matinee.models.linear import ItemWeights
+from matinee.models.symmetric import hat, inverted
 from matinee.types import Bools, Candidates, Floats, History, Interactions, Ints, Query
 
 CHUNK = 1024  # rows in double precision at once
@@ -61,12 +62,11 @@ class MARec:
         fame = Fame.learn(f, inner, warm, self.draw)
         right = (np.maximum(warm, 1) ** -np.float32(self.shade)).astype(np.float32)[:, None] * inner.T
         seen = positives(data, once=True)
-        g = gram(user_items(seen, seen.strength, (data.n_users, data.n_items)))
-        ridge = np.float32(self.behaviour * np.diag(g).sum(dtype=np.float64) / max(int(known.sum()), 1) + 1e-3)
-        g[np.diag_indices_from(g)] += ridge
-        # (G + aI)^-1 G = I - a (G + aI)^-1, so the Gram matrix is needed once
-        carried = (right - ridge * (inverted(g) @ right)).astype(np.float32)
-        del g, right
+        squares = float(np.square(seen.strength, dtype=np.float64).sum())
+        ridge = self.behaviour * squares / max(int(known.sum()), 1) + 1e-3
+        x = user_items(seen, seen.strength, (data.n_users, data.n_items))
+        carried = hat(x, right.astype(np.float32), ridge)
+        del right
         ease = EASE(name=self.name).fit(data, seed=seed)
         share = (warm / (warm + self.half)).astype(np.float32)
         model = MARecModel(self.name, ease, carried, lens, fame, fame.raised(f), share, self.power)
@@ -146,15 +146,19 @@ class MARecModel:
         known = np.flatnonzero(self.share > 0)
         seen = positives(data, once=True)
         people = np.unique(seen.users)
+        people = people[:: max(1, len(people) // TRIED)]
         theirs, mine = 0.0, 0.0
-        for user in people[:: max(1, len(people) // TRIED)]:
+        profiles, fresh = np.zeros((len(people), self.content.shape[1]), np.float32), []
+        for profile, user in zip(profiles, people.tolist(), strict=True):
             rows = slice(*np.searchsorted(seen.users, [user, user + 1]))
             strength = np.square(seen.strength[rows])
             past = History(seen.items[rows], seen.at[rows], strength, np.ones(len(strength), np.int64))
-            left = known[~np.isin(known, past.items)]
-            if len(left):
-                theirs += float(np.nan_to_num(self.ease.everything(Query(now=np.inf, history=past))[left]).var())
-                mine += float(self._content(taste(past, len(self.share), self.power), left).var())
+            fresh.append(known[~np.isin(known, past.items)])
+            profile[:] = self._profile(taste(past, len(self.share), self.power))
+            if len(fresh[-1]):
+                theirs += float(np.nan_to_num(self.ease.everything(Query(now=np.inf, history=past))[fresh[-1]]).var())
+        for left, score in zip(fresh, profiles @ self.content.T, strict=True):
+            mine += float(score[left].var()) if len(left) else 0.0
         scale = np.sqrt(theirs / mine) if theirs > 0 and mine > 0 else 1.0
         return replace(self, carried=(self.carried * np.float32(scale)).astype(np.float32))
 
@@ -162,7 +166,8 @@ class MARecModel:
         """(n,) shares of EASE and of content, over what each item has; both 0 where it has neither."""
         warm = np.zeros(n, np.float32)
         warm[: len(self.share)] = self.share
-        has = np.asarray(self.content.any(axis=1), bool)
+        has = self.content[:, 0] != 0 if self.content.shape[1] else np.zeros(n, bool)
+        has[~has] = self.content[~has].any(axis=1)  # a place is seldom 0 in its first number: the rest is not read
         return np.where(has, warm, (warm > 0).astype(np.float32)), np.where(has, 1 - warm, np.float32(0))
 
     def evened(self, weight: Floats) -> Floats:
@@ -173,10 +178,9 @@ class MARecModel:
         out: Floats = (weight * (ease / own if len(rank) else 1.0)).astype(np.float32)
         return out
 
-    def _content(self, said: Taste, items: Ints) -> Floats:
-        """(len(items),) content's scores of a history."""
-        profile = self.evened(said.weight) @ self.carried[said.items]
-        return np.asarray(self.content[items] @ profile, np.float32)
+    def _profile(self, said: Taste) -> Floats:
+        """(k,) where a history lies in the space of content."""
+        return np.asarray(self.evened(said.weight) @ self.carried[said.items], np.float32)
 
     def _everything(self, query: Query) -> Floats:
         n = len(self.content)
@@ -186,7 +190,7 @@ class MARecModel:
         warm, cold = self.shares(n)
         score = np.zeros(n, np.float32)
         score[: len(self.share)] = np.nan_to_num(self.ease.everything(query))
-        score = warm * score + cold * self._content(said, np.arange(n))
+        score = warm * score + cold * (self.content @ self._profile(said))
         return np.where(warm + cold > 0, score, np.float32(np.nan)).astype(np.float32)
 
     def retrieve(self, query: Query, n: int) -> Candidates:
@@ -204,7 +208,7 @@ class MARecModel:
         out = np.zeros((len(queries), n), np.float32)
         for at, query in enumerate(queries):
             said = taste(query.history, len(self.share), self.power)
-            profiles[at] = self.evened(said.weight) @ self.carried[said.items]
+            profiles[at] = self._profile(said)
             out[at, : len(self.share)] = np.nan_to_num(self.ease.everything(query)) * warm[: len(self.share)]
             if not len(said.items):
                 out[at] = np.nan

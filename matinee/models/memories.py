@@ -16,7 +16,7 @@ from matinee.models.common import Positives, pick, positives, top, watched
 from matinee.models.following import following
 from matinee.models.gram import DENSE_SHARE, gram_rows, user_items
 from matinee.models.linear import ItemWeights, item_weights
-from matinee.models.ridge import solved
+from matinee.models.symmetric import solved
 from matinee.types import Candidates, Floats, Interactions, Ints, Query
 
 MOST_ITEMS = 15_000  # the matrix has twice this side: 3.6 GB

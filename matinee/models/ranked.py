@@ -48,7 +48,7 @@ class LambdaRank:
         recipes = [load_recipe(name) for name in self.recipes]
         held = latest_slice(data, share=self.share, most=self.cases, seed=seed)
         trial = tuple(recipe.fit(held.earlier, seed=seed) for recipe in recipes)
-        weights = learn_weights(trial, held.cases[::2])
+        weights = learn_weights(trial, held.cases[::2], data.n_items)
         judge = RankedModel(
             self.name, Blend(trial, weights), _first(held.earlier), _count(held.earlier), _no_trees(), self.near
         )

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from matinee.models.common import Positives, positives, watched
-from matinee.models.ease import SQUARE_ITEMS, singular
+from matinee.models.ease import SQUARE_ITEMS
 from matinee.models.following import Following, following
 from matinee.models.gram import gram, gram_rows, user_items
 from matinee.models.linear import ItemWeights, from_csr, item_weights
 from matinee.models.sparse_ridge import SUPPORT, greatest, kept, local_weights
+from matinee.models.symmetric import solved
 from matinee.types import Bools, Doubles, Floats, Interactions
 
 
@@ -137,19 +138,3 @@ def moments(seen: Positives, data: Interactions, decay: float) -> tuple[Floats, 
     inputs[np.diag_indices_from(inputs)] += squares.astype(np.float32)
     inputs /= np.float32(1 - decay**2)
     return inputs, crossed
-
-
-def solved(left: Floats, right: Floats) -> Floats:
-    """X of left X = right, ``left`` symmetric positive definite, of which the upper triangle counts. Both are float32
-    in C order and are overwritten: nothing as large is made beside them (LAPACK potrf, BLAS trsm)."""
-    from scipy.linalg import blas, lapack
-
-    if not len(left):
-        return right
-    factor, info = lapack.spotrf(left.T, lower=1, overwrite_a=1)
-    if info != 0:
-        raise singular()
-    turned = right.T  # in Fortran's order as it lies: X' L L' = right'
-    turned = blas.strsm(1.0, factor, turned, side=1, lower=1, trans_a=1, overwrite_b=1)
-    out: Floats = blas.strsm(1.0, factor, turned, side=1, lower=1, trans_a=0, overwrite_b=1).T
-    return out

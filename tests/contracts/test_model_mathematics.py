@@ -7,20 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from matinee.errors import MatineeError
-from matinee.models import RECIPES, load_model, load_recipe, memories
+from matinee.models import RECIPES, ease, load_model, load_recipe, memories
 from matinee.models.als import solve_rows
 from matinee.models.blend import FLOOR, Blend, learn_weights, level, standard
 from matinee.models.common import positives
 from matinee.models.default import SPARE, experts
-from matinee.models.ease import inverted
 from matinee.models.holdout import latest_slice
 from matinee.models.linear import item_weights
 from matinee.models.marec import ridged
 from matinee.models.ranked import RankedModel
 from matinee.models.ridge import moments
+from matinee.models.symmetric import few_people, half_hat, hat, inverted
 from matinee.models.trees import from_dump
 from matinee.types import Candidates, Interactions
 from tests.contracts.checkerboard import ITEMS, START, checkerboard, colours, log, query
@@ -66,6 +66,51 @@ def test_ease_solves_each_columns_normal_equations() -> None:
         solved = np.linalg.solve(a.T @ a + 3.0 * np.eye(n - 1), a.T @ x[:, item])
         np.testing.assert_allclose(weights[others, item], solved, atol=2e-5)
     assert not np.diag(weights).any()
+
+
+@pytest.mark.parametrize("n_items", [90, 4200])
+def test_ease_of_few_people_is_the_same_by_their_square(n_items, monkeypatch) -> None:
+    data = noise(n_users=30, n_items=n_items, events=3000)
+    short = load_recipe("ease", {"ridge": 3.0}).fit(data, seed=0)
+    monkeypatch.setattr(ease, "few_people", lambda x: False)
+    long = load_recipe("ease", {"ridge": 3.0}).fit(data, seed=0)
+    for asked in (query([1, 5, 7]), query([2])):
+        expected = long.score(asked, every(range(n_items)))
+        assert np.nanmax(np.abs(expected)) > 0.01
+        np.testing.assert_allclose(short.score(asked, every(range(n_items))), expected, atol=2e-5)
+
+
+def test_a_started_ials_is_in_one_round_where_chance_is_not_yet() -> None:
+    data = checkerboard()
+    x = faded(data, 0.0).astype(np.float32)
+    left = {}
+    for passes in (0, 2):
+        model = load_recipe("ials", {"dims": 2, "rounds": 1, "passes": passes, "fade": 0.0}).fit(data, seed=0)
+        basis = np.linalg.qr(model.items.astype(np.float64))[0]
+        left[passes] = np.square(x - x @ basis @ basis.T).sum()
+    singular = np.linalg.svd(x, compute_uv=False)
+    best = np.square(singular[2:]).sum()
+    assert best <= left[2] * (1 + 1e-6)
+    assert left[2] - best < 0.5 * (left[0] - best)
+
+
+def test_the_hat_is_the_same_by_people_as_by_items() -> None:
+    rng = np.random.default_rng(0)
+    dense = (rng.random((40, 100)) < 0.2).astype(np.float64)
+    dense[3] = 0  # a person without rows
+    x, right = csr_matrix(dense.astype(np.float32)), rng.standard_normal((100, 5)).astype(np.float32)
+    for given in (x, vstack([x, x, x]).tocsr()):  # 39 people, then 117
+        square = (given.T @ given).toarray().astype(np.float64)
+        expected = np.linalg.solve(square + 2.0 * np.eye(100), square @ right)
+        np.testing.assert_allclose(hat(given, right, 2.0), expected, atol=1e-4)
+    assert few_people(x)
+    assert not few_people(vstack([x, x, x]).tocsr())
+    half = half_hat(x, 2.0)
+    square = dense.T @ dense
+    np.testing.assert_allclose(half.T @ half, np.linalg.solve(square + 2.0 * np.eye(100), square), atol=1e-4)
+    none = csr_matrix((3, 8), dtype=np.float32)
+    assert half_hat(none, 1.0).shape == (0, 8)
+    assert not hat(none, np.ones((8, 2), np.float32), 1.0).any()
 
 
 def test_inverse_by_blocks_is_the_inverse() -> None:
@@ -626,7 +671,7 @@ def test_learnt_weights_prefer_the_expert_that_knows() -> None:
     data = checkerboard()
     held = latest_slice(data, share=0.2, seed=0)
     experts = [load_recipe(name).fit(held.earlier, seed=0) for name in ("random", "item_knn")]
-    weights = learn_weights(experts, held.cases)
+    weights = learn_weights(experts, held.cases, data.n_items)
     assert weights.sum() == pytest.approx(1)
     assert weights[1] > 0.6
     blend = Blend(tuple(experts), weights)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from matinee.data.splits import Cases
-from matinee.evaluation.replay import BatchScorer, best_of, query_of, replay, replay_slates
+from matinee.evaluation.replay import best_of, query_of, replay, replay_slates
+from matinee.models.batch import BatchScorer
 from matinee.types import Interactions
 
 
