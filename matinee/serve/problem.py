@@ -34,6 +34,10 @@ SAID = {
     404: ("There is nothing at this address.", "此地址没有内容。"),
     405: ("This address does not take this method.", "此地址不支持该方法。"),
     413: ("The body is too large; send less at a time.", "请求体过大；请分批发送。"),
+    503: (
+        "There is not memory enough for this now. Ask for less, or try again.",
+        "内存不足。请减少请求内容或稍后重试。",
+    ),
     500: ("Something failed inside the server; its log says what.", "服务器内部出错；日志中有详情。"),
 }
 
@@ -68,6 +72,10 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
 
 
 def on_any_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    if isinstance(error, MemoryError):  # of this request alone: what it held is free again
+        log.error("server.memory: a request needed more memory than there is")
+        detail = words.pick(SAID[503], _lang(request))
+        return _response(problem(503, "server.memory", detail, _lang(request)), {"retry-after": "2"})
     log.error("unexpected", exc_info=error)
     lang = _lang(request)
     return _response(problem(500, "server.failed", words.pick(SAID[500], lang), lang))

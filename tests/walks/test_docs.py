@@ -123,6 +123,25 @@ def test_the_settings_shown_are_the_defaults(tmp_path):
     assert read_settings(tmp_path / "matinee.toml").access.keys[0].role == "read"
 
 
+def missing_tests(page: str) -> list[str]:
+    """Tests that a page names, ``test_x.py`` and parts of functions behind it, and that are not there."""
+    found = []
+    for name, parts in re.findall(r"`([\w/]*test_\w+\.py)`((?:,? [a-z0-9]+(?:_[a-z0-9]+)+)*)", page):
+        files = [path for path in (ROOT / "tests").rglob("test_*.py") if str(path).endswith("/" + name)]
+        there = " ".join(re.findall(r"def (test_\w+)", "".join(path.read_text("utf-8") for path in files)))
+        found += [name] if not files else [f"{name} {part}" for part in re.findall(r"\w+", parts) if part not in there]
+    return found
+
+
+def test_the_tests_of_the_faults_exist() -> None:
+    page = (ROOT / "docs/faults.md").read_text("utf-8")
+    assert page.count("`test_") > 60
+    assert missing_tests(page) == []
+    assert missing_tests("`test_nothing.py` and `test_docs.py` no_such_test, faults_exist") == [
+        "test_nothing.py", "test_docs.py no_such_test",
+    ]  # fmt: skip
+
+
 def test_benchmarks_can_be_listed():
     told = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--list"], cwd=ROOT, capture_output=True, text=True, check=True

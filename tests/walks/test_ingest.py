@@ -178,12 +178,12 @@ def test_catalogues_of_items_and_events(library, store, tmp_path):
     assert (again.events, again.repeated) == (0, 50)
 
 
-def test_a_table_of_users_makes_them_known_and_says_what_it_leaves_out(library, store, tmp_path):
+def test_a_table_of_users_makes_them_known(library, store, tmp_path):
     (tmp_path / "users.csv").write_text("user,age\nann,33\nbob,20\nann,33\n,9\n", encoding="utf-8")
     report = ingest(library, store, [tmp_path / "users.csv"])
     assert [user for _, user in store.users()] == ["ann", "bob"]
-    assert (report.users, report.rejected) == (2, 1)
-    assert any("age" in note.en for note in report.notes)
+    assert (report.users, report.profiles, report.rejected) == (2, 2, 1)
+    assert store.profile("ann") == {"age": 33}
     assert ingest(library, store, [tmp_path / "users.csv"]).users == 0
 
 

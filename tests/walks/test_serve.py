@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -248,7 +249,7 @@ def test_each_event_is_judged_alone(server: Server) -> None:
         (b"", 400), (b"{", 400), (b"\xff\xfe", 400), (b"[" * 100_000, 400), (b"\xef\xbb\xbf{}", 400),
         (b'{"id": NaN}', 202), (b'{"at":' + b"9" * 5000 + b"}", 400), (b"null", 202), (b"[]", 202),
         (b'{"id":"d","id":"d2","user":"d","kind":"search","text":"x"}', 202), (b"[" + b"1," * 20000 + b"1]", 413),
-        (b" " * (9 * 1024 * 1024), 413),
+        (b" " * (9 * 1024 * 1024), 413), (gzip.compress(b" " * (50 * 1024 * 1024)), 400),
     ],
 )  # fmt: skip
 def test_odd_bodies(server: Server, body: bytes, status: int) -> None:
