@@ -1,6 +1,6 @@
 """MovieLens-1M, films that nobody has watched yet: what each part of content is worth, and the default beside them.
 
-    MATINEE_DATA=FOLDER python -m benchmarks.cold_ml1m --out FOLDER --seeds 0 [--only marec,content] [--all]
+    MATINEE_DATA=FOLDER python -m benchmarks.cold_ml1m --out FOLDER --seeds 0 [--only 'marec;content'] [--all | --both]
     python -m benchmarks.cold_ml1m --out FOLDER --read
 
 Protocol ``cold-items``: 20% of the films are hidden from training with every row of theirs and ranked among themselves
@@ -71,39 +71,42 @@ def values(model: Any, fold: Fold, k: int = 10) -> np.ndarray:
     return Ranking("ndcg", k).of_hits(ranked.hits, ranked.relevant)
 
 
-def ceiling(name: str, fold: Fold, whole: Any) -> Any:
+def ceiling(name: str, whole: Any) -> Any:
     """A model that was fitted with the hidden rows."""
     recipe = "popular" if name == CEILINGS[0] else "ease_order_blind"
     return load_recipe(recipe).fit(whole, seed=0)
 
 
-def run(folder: Path, seed: int, names: list[str], *, everything: bool, users: int) -> None:
+def run(folder: Path, seed: int, names: list[str], kinds: dict[str, int]) -> None:
+    """``kinds``: the protocols asked of each fitted way, and of how many users; 0: all."""
     root = Path(os.environ["MATINEE_DATA"]) / "data/ml-1m"
     data = read_dataset(root)
     features = encoded_features(data, ["text", "frames"], lambda what, done, of: None)
     features["sound"] = sound(root, list(data.items))
     data = data.with_features(features)
-    kind = "cold-items-all" if everything else "cold-items"
-    fold = make_split(data, kind, seed=seed).test
-    if users:
-        fold = Fold(fold.train, fewer(fold.cases, users))
-    print(f"seed {seed}: {len(fold.cases)} cases, {int(fold.cases.candidates.sum())} films to rank", flush=True)
+    folds = {}
+    for kind, users in kinds.items():
+        fold = folds[kind] = make_split(data, kind, seed=seed).test
+        if users:
+            fold = folds[kind] = Fold(fold.train, fewer(fold.cases, users))
+        print(f"seed {seed}: {len(fold.cases)} cases, {int(fold.cases.candidates.sum())} films to rank", flush=True)
     for name in names:
-        file = folder / f"{kind} {seed} {name.replace(':', '')}.npz"
-        if file.exists():
+        files = {kind: folder / f"{kind} {seed} {name.replace(':', '')}.npz" for kind in kinds}
+        if all(file.exists() for file in files.values()):
             continue
         begun = time.perf_counter()
+        train = next(iter(folds.values())).train  # the same rows, however the hidden films are ranked
         if name in WAYS:
             recipe, fields = WAYS[name]
-            model: Any = load_recipe(recipe, fields).fit(fold.train, seed=0)
+            model: Any = load_recipe(recipe, fields).fit(train, seed=0)
         else:
-            model = ceiling(name, fold, data.interactions())
+            model = ceiling(name, data.interactions())
         fitted = time.perf_counter()
-        found = np.full(len(data.users), np.nan)
-        found[fold.cases.users] = values(model, fold)
-        np.savez(file, values=found, seconds=fitted - begun)
-        asked = time.perf_counter() - fitted
-        print(f"{name:<28} {np.nanmean(found):.4f}  fit {fitted - begun:.1f} s, asked {asked:.1f} s", flush=True)
+        for kind, fold in folds.items():
+            found = np.full(len(data.users), np.nan)
+            found[fold.cases.users] = values(model, fold)
+            np.savez(files[kind], values=found, seconds=fitted - begun)
+            print(f"{kind} {name:<28} {np.nanmean(found):.4f}  fit {fitted - begun:.1f} s", flush=True)
 
 
 def read(folder: Path, kind: str, show: Callable[[str], None] = print) -> None:
@@ -141,6 +144,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="ways, separated by semicolons")
     parser.add_argument("--users", type=int, default=0, help="ask only so many of them; 0: all")
     parser.add_argument("--all", action="store_true", help="rank among all films")
+    parser.add_argument("--both", action="store_true", help="both ways with one fit, among all films for a quarter")
     parser.add_argument("--read", action="store_true")
     args = parser.parse_args()
     if args.read:
@@ -151,8 +155,11 @@ def main() -> None:
         parser.error("set MATINEE_DATA to the folder that holds data/ml-1m")
     args.out.mkdir(parents=True, exist_ok=True)
     names = args.only.split(";") if args.only else [*WAYS, *CEILINGS]
+    kinds = {"cold-items-all" if args.all else "cold-items": args.users}
+    if args.both:
+        kinds = {"cold-items": args.users, "cold-items-all": args.users // 4}
     for seed in args.seeds.split(","):
-        run(args.out, int(seed), names, everything=args.all, users=args.users)
+        run(args.out, int(seed), names, kinds)
 
 
 if __name__ == "__main__":

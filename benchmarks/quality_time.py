@@ -1,4 +1,4 @@
-"""The default beside each recipe that it is made of, later in time, over several moments pooled.
+"""The default beside each single recipe, later in time, over several moments pooled.
 
     MATINEE_DATA=FOLDER python -m benchmarks.quality_time ml-100k --out FOLDER [--cuts 0.5,0.7,0.9] [--cases 1500]
     python -m benchmarks.quality_time ml-100k --out FOLDER --read
@@ -6,8 +6,9 @@
 One moment splits a small log into few active users: 166 of MovieLens-100K, too few to tell near neighbours apart. So
 several moments are taken. At each, everything is fitted on what lies before it, and what lies in the tenth of the log
 after it is asked, each event in turn (at most ``--cases``, drawn by chance), with all that its user had done strictly
-before. Every film is ranked but those seen. The recipes are the blend's own experts, fitted on the same rows. A metric
-is each user's mean over their cases; p: paired sign flips over users, corrected by Holm.
+before. Every film is ranked but those seen. The single recipes are the blend's own experts, and those of ``--singles``
+that it left out are fitted alone on the same rows. A metric is each user's mean over their cases; p: paired sign flips
+over users, corrected by Holm.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +30,24 @@ from matinee.evaluation.significance import by_user, holm, intervals, paired
 from matinee.evaluation.words import word_features
 from matinee.models import load_recipe
 from matinee.models.blend import Blend, level, standard
+from matinee.protocols import Model
 from matinee.types import Candidates
 
 SHARE = 0.1  # of the log after each moment that is asked
+SINGLES = "popular,popular_recent,item_knn,user_knn,rp3beta,ease,transitions,transitions_ridge,ials,marec,content"
 
 
-def gains(model: Blend, cases: Cases, k: int = 10) -> dict[str, np.ndarray]:
-    """name -> (q,) NDCG@k of the blend and of each of its experts; of equal scores the target comes last."""
+def gains(model: Blend, others: Sequence[Model], cases: Cases, k: int = 10) -> dict[str, np.ndarray]:
+    """name -> (q,) NDCG@k of the blend, of each of its experts and of the others; of equal scores the target comes
+    last."""
     n = cases.history.n_items
     everything = Candidates(np.arange(n), np.full(n, np.nan, np.float32), np.zeros(n, np.int64))
-    names = [expert.name for expert in model.models]
+    names = [single.name for single in (*model.models, *others)]
     out = {name: np.zeros(len(cases)) for name in ["default", *names]}
     for c in range(len(cases)):
-        z = np.stack([standard(m.score(query_of(cases, c, k), everything)) for m in model.models], 1)
-        both = np.column_stack([level(z, model.weights), z])
+        query = query_of(cases, c, k)
+        z = np.stack([standard(m.score(query, everything)) for m in (*model.models, *others)], 1)
+        both = np.column_stack([level(z[:, : len(model.models)], model.weights), z])
         both[cases.history.items[cases.start[c] : cases.stop[c]]] = np.nan
         own = both[cases.targets[c]]
         place = (np.nan_to_num(both, nan=-np.inf) >= own[None, :]).sum(0) - 1
@@ -51,13 +57,15 @@ def gains(model: Blend, cases: Cases, k: int = 10) -> dict[str, np.ndarray]:
     return out
 
 
-def run(data: Dataset, cut: float, most: int, file: Path) -> None:
+def run(data: Dataset, cut: float, most: int, file: Path, singles: Sequence[str]) -> None:
     fold: Fold = time_fold(data, cut, cut + SHARE, most=most)
     begun = time.perf_counter()
     model = load_recipe("default").fit(fold.train, seed=0)
     fitted = time.perf_counter() - begun
     assert isinstance(model, Blend)
-    found = gains(model, fold.cases)
+    within = {expert.name for expert in model.models}
+    others = [load_recipe(name).fit(fold.train, seed=0) for name in singles if name not in within]
+    found = gains(model, others, fold.cases)
     users = np.array([data.users[row] for row in fold.cases.users])
     kept: dict[str, Any] = {**found, "users": users, "fit": np.float64(fitted), "weights": model.weights}
     np.savez(file, **kept)
@@ -90,6 +98,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cuts", default="0.5,0.7,0.9")
     parser.add_argument("--cases", type=int, default=1500)
+    parser.add_argument("--singles", default=SINGLES)
     parser.add_argument("--read", action="store_true")
     args = parser.parse_args()
     if not args.read:
@@ -100,7 +109,7 @@ def main() -> None:
         if (vectors := word_features(data)) is not None:
             data = data.with_features({"words": vectors})
         for cut in args.cuts.split(","):
-            run(data, float(cut), args.cases, args.out / f"{args.data} {cut}.npz")
+            run(data, float(cut), args.cases, args.out / f"{args.data} {cut}.npz", args.singles.split(","))
     read(sorted(args.out.glob(f"{args.data} *.npz")))
 
 

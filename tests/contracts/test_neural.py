@@ -61,7 +61,7 @@ def test_a_transformer_of_any_kind_learns_the_ring(fields) -> None:
     assert all(right)
 
 
-def network(name, width=16):
+def network(name, width=16, dislikes=False):
     """A network with weights of chance, and its item encoder over two modalities with holes."""
     board = checkerboard()
     features = {key: value.copy() for key, value in board.features.items()}
@@ -79,25 +79,28 @@ def network(name, width=16):
     torch.manual_seed(5)
     rows, has = side_by_side(content, dims_of(content), ITEMS)
     books = codebooks(rows[has], 2, 4, 0)
-    net = training.Net(ItemEncoder(counted(board.items, ITEMS), content, width, Drops(), 5.0, books), body[0])
+    items = ItemEncoder(counted(board.items, ITEMS), content, width, Drops(), 5.0, books)
+    net = training.Net(items, body[0], training.Turned(width) if dislikes else None)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     return net.eval(), content
 
 
+@pytest.mark.parametrize("dislikes", [False, True], ids=["likes", "and dislikes"])
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_served_is_what_was_trained(name) -> None:
-    net, content = network(name)
-    model = sequence_model(name, training.export(net.body, 16), net.items.weights(), content, 10)
+def test_what_is_served_is_what_was_trained(name, dislikes) -> None:
+    net, content = network(name, dislikes=dislikes)
+    model = sequence_model(name, training.export(net, 16), net.items.weights(), content, 10)
     model = load_model(name, tensors.unpack(tensors.pack(model.arrays())))
     with torch.no_grad():
         table = net.items()
         np.testing.assert_allclose(model.table, table.numpy(), rtol=1e-4, atol=1e-5)
         for items in ([3], [1, 2], list(range(7)), list(range(20))):
-            asked = query(items)
-            rows, at = asked.history.items[-10:], asked.history.at[-10:]
-            state = net.body.last(table[rows][None], torch.from_numpy(at)[None])[0] * 16**-0.5
+            asked = query(items, [1 if i % 3 or not dislikes else -1 for i in items])
+            rows, at, liked = (a[-10:] for a in (asked.history.items, asked.history.at, asked.history.strength > 0))
+            x = net.read(table[rows][None], torch.from_numpy(liked)[None])
+            state = net.body.last(x, torch.from_numpy(at)[None])[0] * 16**-0.5
             np.testing.assert_allclose(model.score(asked, every(ITEMS)), (table @ state).numpy(), rtol=1e-3, atol=1e-4)
 
 
@@ -135,6 +138,23 @@ def test_full_softmax_is_cross_entropy_with_its_gradients(monkeypatch) -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
+def test_what_was_disliked_is_learnt_not_to_be_shown(monkeypatch) -> None:
+    monkeypatch.setattr(losses, "CHUNK", 7)
+    torch.manual_seed(0)
+    states, items = torch.randn(23, 5, requires_grad=True), torch.randn(11, 5, requires_grad=True)
+    targets, liked = torch.randint(11, (23,)), torch.rand(23) < 0.6
+    p = (states @ items.T).softmax(1).gather(1, targets[:, None])[:, 0]
+    plain = -torch.where(liked, p, 1 - p).log().mean()
+    wanted = torch.autograd.grad(plain, (states, items))
+    full = losses.full_softmax(states, items, targets, liked)
+    same = targets[:, None] == torch.arange(11)[None, :]
+    sampled = losses.sampled_softmax(states, items[targets], items, torch.zeros(11), same, liked)
+    for ours in (full, sampled):
+        torch.testing.assert_close(ours, plain)
+        for a, b in zip(torch.autograd.grad(ours, (states, items)), wanted, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_sampled_softmax_nears_the_full_one_only_with_its_correction() -> None:
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
@@ -157,7 +177,8 @@ def test_sampled_softmax_nears_the_full_one_only_with_its_correction() -> None:
 def test_windows_cover_every_transition_once() -> None:
     rng = np.random.default_rng(1)
     lengths = [2, 3, 10, 11, 12, 31, 100]
-    data = seq.Sequences(np.arange(sum(lengths)), np.arange(sum(lengths), dtype=float), np.r_[0, np.cumsum(lengths)])
+    n = sum(lengths)
+    data = seq.Sequences(np.arange(n), np.arange(n, dtype=float), np.r_[0, np.cumsum(lengths)], np.ones(n, bool))
     for _ in range(20):
         spans = seq.windows(data, 10, rng)
         assert (spans[:, 1] - spans[:, 0]).max() <= 11
@@ -179,6 +200,76 @@ def test_one_item_several_times_in_a_row_counts_once() -> None:
     known = np.arange(9) != 8
     assert seq.last_of(past, known, 10)[0].tolist() == [3, 6, 3]
     assert seq.last_of(past, known, 2)[0].tolist() == [6, 3]
+
+
+def test_what_is_disliked_in_the_end_was_not_liked() -> None:
+    """3 played, then disliked; 5 disliked, then liked; 6 loved, and once skipped; 7 disliked and no more."""
+    said = [(3, 0.5), (4, 1), (5, -1), (6, 1), (3, -1), (7, -1), (6, -0.3), (5, 1), (8, 1)]
+    data = log([(0, i, START + t, s) for t, (i, s) in enumerate(said)], 1, 9)
+    past, known = query(*zip(*said, strict=True)).history, np.ones(9, bool)
+    for dislikes, items, liked in [(False, [4, 6, 5, 8], [1] * 4), (True, [4, 6, 3, 7, 5, 8], [1, 1, 0, 0, 1, 1])]:
+        found = seq.sequences(data, dislikes=dislikes)
+        assert found.items.tolist() == items
+        assert found.liked.tolist() == liked
+        asked, _, are = seq.last_of(past, known, 10, dislikes=dislikes)
+        assert asked.tolist() == items
+        assert are.tolist() == liked
+    ended = log([*((0, i, START + i, 1.0) for i in range(5)), (0, 6, START + 9, -1.0)], 1, 9)
+    learn, held = seq.hold_out(seq.sequences(ended, dislikes=True), 1.0, 9, seed=0)
+    assert learn.items.tolist() == [0, 1, 2, 3]
+    assert held.items.tolist() == [0, 1, 2, 3, 4], "the last that was liked is what is validated on"
+
+
+def test_windows_that_end_in_dislikes_alone_teach_nothing() -> None:
+    rows = [(u, i, START + i, 1.0 if i < 4 else -1.0) for u in range(2) for i in range(12)]
+    data = seq.sequences(log(rows, 2, 12), dislikes=True)
+    spans = seq.windows(data, 3, np.random.default_rng(0))
+    assert 2 <= len(spans) < 8
+    assert all(data.liked[a + 1 : b].any() for a, b in spans)
+    for given in (seq.batch(data, group) for group in seq.batches(data, 3, 2, np.random.default_rng(1))):
+        hidden = training._hidden(given, 0.3, np.random.default_rng(2))
+        assert hidden.any(1).all()
+        assert not (hidden & ~(given.liked & given.valid)).any()
+
+
+NEUTRAL, COLOUR = 4, 10  # items 0 to 3 are for all, then ten of each of two colours
+
+
+def averse(users=100):
+    """All watch two neutral items, dislike one of a colour, and then watch one to four of the other colour. The last
+    item of each colour is never disliked here, but watched."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for u in range(users):
+        bad, good = (NEUTRAL + COLOUR * c for c in (u % 2, 1 - u % 2))
+        line = [(int(i), 1.0) for i in rng.permutation(NEUTRAL)[:2]]
+        line += [(bad + int(rng.integers(COLOUR - 1)), -1.0)]
+        line += [(good + int(i), 1.0) for i in rng.permutation(COLOUR)[: 1 + u // 2 % 4]]
+        rows += [(u, i, START + 3600.0 * t, s) for t, (i, s) in enumerate(line)]
+    return log(rows, users, NEUTRAL + 2 * COLOUR)
+
+
+def averted(name, dislikes) -> float:
+    """The share of the first five that is of the other colour than the one item disliked."""
+    epochs = {"bert4rec": 60, "two_tower": 40}.get(name, 15)
+    fields = SMALL | {"epochs": epochs, "patience": epochs, "batch": 4, "dislikes": dislikes}
+    model = load_recipe(name, fields).fit(averse(), seed=1)
+    model = load_model(name, tensors.unpack(tensors.pack(model.arrays())))
+    right = []
+    for item in range(NEUTRAL, NEUTRAL + 2 * COLOUR):
+        shown = model.retrieve(query([0, 1, item], [1, 1, -1]), 5).items
+        other = NEUTRAL + COLOUR * (1 - (item - NEUTRAL) // COLOUR)
+        right.append(((shown >= other) & (shown < other + COLOUR)).mean())
+    return float(np.mean(right))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_dislikes_one_wants_none_of_its_neighbours(name) -> None:
+    assert averted(name, dislikes=True) > 0.85
+
+
+def test_nobody_can_tell_who_does_not_read_dislikes() -> None:
+    assert averted("gru4rec", dislikes=False) < 0.65
 
 
 def test_held_out_items_are_not_learnt() -> None:

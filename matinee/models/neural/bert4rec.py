@@ -38,6 +38,7 @@ class BERT4Rec:
     warm: float = 5.0
     semantic_levels: int = 2
     semantic_words: int = 64
+    dislikes: bool = False
     name: str = "bert4rec"
 
     def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:

@@ -36,6 +36,7 @@ class NextItNet:
     warm: float = 5.0
     semantic_levels: int = 2
     semantic_words: int = 64
+    dislikes: bool = False
     name: str = "nextitnet"
 
     def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:

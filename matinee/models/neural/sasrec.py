@@ -19,7 +19,8 @@ class SASRec:
     """``blocks`` of ``heads`` each, ``width`` wide, over the last ``length`` events. ``time``: attention also knows how
     long ago (needs real times). ``sampled``: softmax over ``negatives`` drawn items, as above 10,000 items always.
     ``warm``: an item watched that often is half its own vector, half its content (``items``). ``patience``: epochs
-    without a better validation before it stops."""
+    without a better validation before it stops. ``dislikes``: a disliked item is read as such and learnt not to be
+    shown; else it is passed over."""
 
     width: int = 128
     blocks: int = 2
@@ -38,6 +39,7 @@ class SASRec:
     warm: float = 5.0
     semantic_levels: int = 2
     semantic_words: int = 64
+    dislikes: bool = False
     name: str = "sasrec"
 
     def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:

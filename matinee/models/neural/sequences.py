@@ -7,18 +7,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from matinee.models.common import positives
-from matinee.types import Bools, Doubles, History, Interactions, Ints
+from matinee.types import Bools, Doubles, Floats, History, Interactions, Ints
 
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Users' watches, oldest first, end to end: ``items`` and ``at`` (n,), user u's at ``starts[u]:starts[u + 1]``.
-    Users with fewer than two are not here: nothing follows anything."""
+    """Users' watches, oldest first, end to end: ``items``, ``at`` and ``liked`` (n,), user u's at
+    ``starts[u]:starts[u + 1]``. Users with fewer than two are not here: nothing follows anything."""
 
     items: Ints
     at: Doubles
     starts: Ints
+    liked: Bools
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -26,14 +26,20 @@ class Sequences:
     def of(self, user: int) -> slice:
         return slice(int(self.starts[user]), int(self.starts[user + 1]))
 
+    def only(self, keep: Bools) -> Sequences:
+        """The rows of ``keep`` (n,); users may become empty."""
+        starts = np.r_[0, np.cumsum(keep)][self.starts].astype(np.int64)
+        return Sequences(self.items[keep], self.at[keep], starts, self.liked[keep])
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """``items`` and ``at`` (b, l + 1), right-padded; ``length`` (b,): how many are real."""
+    """``items``, ``at`` and ``liked`` (b, l + 1), right-padded; ``length`` (b,): how many are real."""
 
     items: Ints
     at: Doubles
     length: Ints
+    liked: Bools
 
     @property
     def valid(self) -> Bools:
@@ -41,49 +47,76 @@ class Batch:
         out: Bools = np.arange(self.items.shape[1])[None, :] < self.length[:, None]
         return out
 
+    def inputs(self) -> Batch:
+        """All places that something follows: (b, l)."""
+        return Batch(self.items[:, :-1], self.at[:, :-1], self.length - 1, self.liked[:, :-1])
 
-def sequences(data: Interactions) -> Sequences:
-    """The positive rows in order. One item several times in a row (played, finished, liked) counts once. O(n)."""
-    seen = positives(data, once=False)
-    new = np.r_[True, (np.diff(seen.users) != 0) | (np.diff(seen.items) != 0)] if len(seen) else np.zeros(0, bool)
-    users, items, at = seen.users[new], seen.items[new], seen.at[new]
-    count = np.bincount(users, minlength=data.n_users)
-    long = count[users] >= 2
-    lengths = count[count >= 2]
-    return Sequences(items[long], at[long], np.r_[0, np.cumsum(lengths)].astype(np.int64))
+
+def settled(owners: Ints, items: Ints, strength: Floats) -> Bools:
+    """(n,) where a row says what its owner thinks of the item in the end: the strongest opinion, of two equally strong
+    ones the later (the rows of an owner and item are in order of time). A film that was played and then disliked is
+    disliked, and its play is no sign of liking; one that was loved and once skipped is loved. O(n log n)."""
+    says: Bools = strength != 0
+    if not (strength < 0).any():
+        return says
+    rows = np.flatnonzero(says)
+    order = rows[np.lexsort((-rows, -np.abs(strength[rows]), items[rows], owners[rows]))]
+    first = np.r_[True, (np.diff(items[order]) != 0) | (np.diff(owners[order]) != 0)]
+    verdict = (strength[order] > 0)[first][np.cumsum(first) - 1]
+    out = np.zeros(len(says), bool)
+    out[order] = (strength[order] > 0) == verdict
+    return out
+
+
+def sequences(data: Interactions, *, dislikes: bool = False) -> Sequences:
+    """The rows that say what a user thinks of an item in the end (``settled``), in order: the likes, with ``dislikes``
+    the others too. One item several times in a row (played, finished, liked) counts once. O(n log n)."""
+    keep = settled(data.users, data.items, data.strength)
+    if not dislikes:
+        keep = keep & (data.strength > 0)
+    rows = np.flatnonzero(keep)
+    new = np.r_[True, (np.diff(data.users[rows]) != 0) | (np.diff(data.items[rows]) != 0)] if len(rows) else keep[:0]
+    rows = rows[new]
+    count = np.bincount(data.users[rows], minlength=data.n_users)
+    rows = rows[count[data.users[rows]] >= 2]
+    starts = np.r_[0, np.cumsum(count[count >= 2])].astype(np.int64)
+    return Sequences(data.items[rows], data.at[rows], starts, data.strength[rows] > 0)
 
 
 def hold_out(data: Sequences, share: float, most: int, seed: int) -> tuple[Sequences, Sequences]:
-    """(what to learn from, what to validate on). The last item of ``share`` of the users, at most ``most``, is cut off
-    the former; the latter holds those users whole. Users left with fewer than two items are not drawn."""
-    length = np.diff(data.starts)
-    able = np.flatnonzero(length >= 3)
+    """(what to learn from, what to validate on). The last liked item of ``share`` of the users, at most ``most``, is
+    cut off the former with what came after it; the latter holds those users up to it. Users left with fewer than two
+    items are not drawn."""
+    place = np.arange(len(data.items))
+    last = np.full(len(data), -1, np.int64)
+    owner = np.repeat(np.arange(len(data)), np.diff(data.starts))
+    np.maximum.at(last, owner[data.liked], place[data.liked])
+    able = np.flatnonzero(last - data.starts[:-1] >= 2)
     n = min(most, int(len(able) * share))
     drawn = np.sort(np.random.default_rng(seed).choice(able, n, replace=False)) if n else able[:0]
-    keep = np.ones(len(data.items), bool)
-    keep[data.starts[drawn + 1] - 1] = False
-    length[drawn] -= 1
-    learn = Sequences(data.items[keep], data.at[keep], np.r_[0, np.cumsum(length)].astype(np.int64))
-    parts = [data.of(int(user)) for user in drawn]
-    none_i, none_f = data.items[:0], data.at[:0]
-    held = Sequences(
-        np.concatenate([*(data.items[p] for p in parts), none_i]),
-        np.concatenate([*(data.at[p] for p in parts), none_f]),
-        np.r_[0, np.cumsum([p.stop - p.start for p in parts])].astype(np.int64),
-    )
-    return learn, held
+    held = np.zeros(len(data), bool)
+    held[drawn] = True
+    learn = data.only(~held[owner] | (place < last[owner]))
+    mine = data.only(held[owner] & (place <= last[owner]))
+    return learn, Sequences(mine.items, mine.at, np.r_[0, mine.starts[1:][held]].astype(np.int64), mine.liked)
 
 
 def windows(data: Sequences, length: int, rng: np.random.Generator) -> Ints:
     """(w, 2) starts and stops that cover every transition once, each at most ``length`` + 1 items. Longer sequences are
-    cut at places that ``rng`` draws anew; neighbours share one item."""
+    cut at places that ``rng`` draws anew; neighbours share one item. Windows in which nothing that follows is liked
+    are left out."""
     out = []
     for start, stop in zip(data.starts[:-1], data.starts[1:], strict=True):
         last = stop - 1
         first = start + int(rng.integers(1, length + 1)) if last - start > length else last
         cuts = [start, *range(first, last, length), last]
         out += [(a, b + 1) for a, b in pairwise(cuts) if b > a]
-    return np.array(out, np.int64).reshape(-1, 2)
+    spans = np.array(out, np.int64).reshape(-1, 2)
+    if data.liked.all():
+        return spans
+    before = np.r_[0, np.cumsum(data.liked)]
+    taught: Ints = spans[before[spans[:, 1]] > before[spans[:, 0] + 1]]
+    return taught
 
 
 def batches(data: Sequences, length: int, size: int, rng: np.random.Generator) -> list[Ints]:
@@ -108,16 +141,18 @@ def batch(data: Sequences, spans: Ints) -> Batch:
     place = np.arange(max(length, default=0))[None, :]
     rows = np.minimum(spans[:, :1] + place, spans[:, 1:] - 1)
     inside = place < length[:, None]
-    return Batch(np.where(inside, data.items[rows], 0), data.at[rows], length)
+    return Batch(np.where(inside, data.items[rows], 0), data.at[rows], length, data.liked[rows])
 
 
-def last_of(history: History, known: Bools, length: int) -> tuple[Ints, Doubles]:
-    """(k,) rows and times of a history's last positive events whose items are known, k <= ``length``; one item several
-    times in a row counts once, as in ``sequences``."""
-    inside = (history.strength > 0) & (history.items >= 0) & (history.items < len(known))
-    said = np.flatnonzero(inside)
+def last_of(history: History, known: Bools, length: int, *, dislikes: bool = False) -> tuple[Ints, Doubles, Bools]:
+    """(k,) rows and times of a history's last events whose items are known, and whether they were liked, k <=
+    ``length``; only the liked without ``dislikes``. What counts, and how often, as in ``sequences``."""
+    keep = settled(np.zeros(len(history), np.int64), history.items, history.strength)
+    if not dislikes:
+        keep = keep & (history.strength > 0)
+    said = np.flatnonzero(keep & (history.items >= 0) & (history.items < len(known)))
     said = said[known[history.items[said]]]
     items = history.items[said]
     said = said[np.r_[True, np.diff(items) != 0]] if len(said) else said
     said = said[-length:]
-    return history.items[said], history.at[said]
+    return history.items[said], history.at[said], history.strength[said] > 0

@@ -22,7 +22,7 @@ class SequenceModel:
     """``table`` (n_items, width): item vectors; ``known`` (n_items,): watched in training or with content, the others
     score NaN. ``graph``: ONNX bytes, empty for a model that had nothing to learn from. ``weights``: the item encoder's,
     ``spaces``: mean and spread of each modality, both only where there is content; ``with_features`` needs them.
-    ``length``: how much of a history is read. Dislikes are not read; filters see to them."""
+    ``length``: how much of a history is read. Dislikes are read where the graph asks what was liked; else not."""
 
     name: str
     table: Floats
@@ -35,11 +35,14 @@ class SequenceModel:
 
     def state(self, query: Query) -> Floats | None:
         """(width,) the history as one vector; None where it says nothing. O(length^2) for transformers, else linear."""
-        items, at = last_of(query.history, self.known, self.length)
-        if not len(items) or self.session is None:
+        if self.session is None:
             return None
-        given = {"x": self.table[items][None], "at": at[None]}
-        wanted = {entry.name: given[entry.name] for entry in self.session.get_inputs()}
+        names = [entry.name for entry in self.session.get_inputs()]
+        items, at, liked = last_of(query.history, self.known, self.length, dislikes="liked" in names)
+        if not len(items):
+            return None
+        given = {"x": self.table[items][None], "at": at[None], "liked": liked[None]}
+        wanted = {name: given[name] for name in names}
         state: Floats = self.session.run(["state"], wanted)[0][0]
         return state
 

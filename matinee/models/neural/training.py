@@ -23,7 +23,7 @@ from matinee.models.neural.semantic import codebooks, dims_of, side_by_side
 from matinee.models.neural.sequences import Batch, Sequences, batch, batches, hold_out, sequences
 from matinee.models.neural.served import SequenceModel, sequence_model, silent_model
 from matinee.models.neural.vectors import contents, counted
-from matinee.types import Bools, Doubles, Floats, Interactions, Ints
+from matinee.types import Bools, Floats, Interactions, Ints
 
 FULL_ITEMS = 10_000  # up to here the softmax runs over all items
 
@@ -33,7 +33,8 @@ class Plan:
     """What recipes have in common. ``negatives``: drawn per batch when there are more than 10,000 items (or always,
     with ``sampled``). ``mask``: 0 learns the next item at every place; above 0 that share of places is hidden and
     guessed (Cloze). ``half``: k of the item encoder; ``words``: levels and
-    size of its semantic ids. ``patience``: epochs without a better validation."""
+    size of its semantic ids. ``patience``: epochs without a better validation. ``dislikes``: they are read and
+    learnt from too."""
 
     width: int
     length: int
@@ -48,6 +49,7 @@ class Plan:
     mask: float = 0.0
     decay: float = 0.0
     words: tuple[int, int] = (0, 0)
+    dislikes: bool = False
 
 
 class Settings(Protocol):
@@ -79,6 +81,8 @@ class Settings(Protocol):
     def negatives(self) -> int: ...
     @property
     def sampled(self) -> bool: ...
+    @property
+    def dislikes(self) -> bool: ...
 
 
 def plan_of(recipe: Settings, *, mask: float = 0.0) -> Plan:
@@ -87,38 +91,59 @@ def plan_of(recipe: Settings, *, mask: float = 0.0) -> Plan:
         width=recipe.width, length=recipe.length, epochs=recipe.epochs, batch=recipe.batch, rate=recipe.rate,
         patience=recipe.patience, drops=Drops(recipe.id_dropout, recipe.modality_dropout), half=recipe.warm,
         negatives=recipe.negatives, sampled=recipe.sampled, mask=mask,
-        words=(recipe.semantic_levels, recipe.semantic_words),
+        words=(recipe.semantic_levels, recipe.semantic_words), dislikes=recipe.dislikes,
     )  # fmt: skip
 
 
-class Net(nn.Module):
-    """Items in, a state per place out. ``body``: (b, l, width), times (b, l), valid (b, l) -> (b, l, width)."""
+class Turned(nn.Module):
+    """What a disliked item is to the network: its vector turned round, scaled and shifted, all three learnt. It begins
+    as the opposite of the item, so from the first step on a dislike leads away from what is like it."""
 
-    def __init__(self, items: ItemEncoder, body: nn.Module) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.items, self.body = items, body
+        self.scale, self.shift = nn.Parameter(-torch.ones(width)), nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor, liked: Tensor) -> Tensor:
+        """(b, l, width) of items and where they were liked (b, l)."""
+        return torch.where(liked[:, :, None], x, x * self.scale + self.shift)
+
+
+class Net(nn.Module):
+    """Items in, a state per place out. ``body``: (b, l, width), times (b, l), valid (b, l) -> (b, l, width).
+    ``turned``: where dislikes are read."""
+
+    def __init__(self, items: ItemEncoder, body: nn.Module, turned: Turned | None = None) -> None:
+        super().__init__()
+        self.items, self.body, self.turned = items, body, turned
+
+    def read(self, x: Tensor, liked: Tensor) -> Tensor:
+        """(b, l, width) of items as the body takes them."""
+        return x if self.turned is None else cast(Tensor, self.turned(x, liked))
 
 
 class Last(nn.Module):
-    """What is exported: one history's item vectors (1, l, width) and times (1, l) -> its state (1, width)."""
+    """What is exported: one history's item vectors (1, l, width), times (1, l) and, where dislikes are read, which were
+    liked (1, l) -> its state (1, width)."""
 
-    def __init__(self, body: nn.Module, width: int) -> None:
+    def __init__(self, net: Net, width: int) -> None:
         super().__init__()
-        self.body, self.scale = body, width**-0.5
+        self.net, self.scale = net, width**-0.5
 
-    def forward(self, x: Tensor, at: Tensor) -> Tensor:
-        state: Tensor = self.body.last(x, at) * self.scale  # type: ignore[operator]
+    def forward(self, x: Tensor, at: Tensor, liked: Tensor) -> Tensor:
+        state: Tensor = self.net.body.last(self.net.read(x, liked), at) * self.scale  # type: ignore[operator]
         return state
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A training's fixed parts: ``learn`` and ``held`` sequences, and log of how often each item is a target."""
+    """A training's fixed parts: ``learn`` and ``held`` sequences, what was liked in the former (``popular``, as often
+    as it was), and log of how often each item is a target."""
 
     net: Net
     optimiser: torch.optim.Optimizer
     learn: Sequences
     held: Sequences
+    popular: Ints
     log_chance: Tensor
     plan: Plan
     seed: int
@@ -133,7 +158,7 @@ def fit(
     Ctrl-C leaves the checkpoint of the last whole epoch behind. Without a single item that follows another there is
     nothing to learn: the model is silent. O(epochs x events x (width x items + length x width)) up to 10,000 items.
     """
-    log, content = sequences(data), contents(data.features)
+    log, content = sequences(data, dislikes=plan.dislikes), contents(data.features)
     if not len(log):
         return silent_model(recipe.name, data.n_items, plan.width)
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if run.device == "auto" else run.device)
@@ -141,13 +166,14 @@ def fit(
     cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
-        watches = counted(log.items, data.n_items)
+        watches = counted(log.items[log.liked], data.n_items)
         rows, has = side_by_side(content, dims_of(content), data.n_items)
         books = codebooks(rows[has], *plan.words, seed)
-        net = Net(ItemEncoder(watches, content, plan.width, plan.drops, plan.half, books), body()).to(device)
+        items = ItemEncoder(watches, content, plan.width, plan.drops, plan.half, books)
+        net = Net(items, body(), Turned(plan.width) if plan.dislikes else None).to(device)
         optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=plan.decay)
         chance = torch.from_numpy(watches / max(watches.sum(), 1)).float().clamp_min(1e-12).log().to(device)
-        lesson = Lesson(net, optimiser, learn, held, chance, plan, seed)
+        lesson = Lesson(net, optimiser, learn, held, learn.items[learn.liked], chance, plan, seed)
         file = run.folder and run.folder / checkpoint.file_name(data, asdict(recipe), seed)
         state = (file and checkpoint.load(file, net, optimiser)) or State()
         while state.epoch < plan.epochs and state.epoch - state.best_epoch < plan.patience:
@@ -164,7 +190,7 @@ def fit(
         if state.best:
             net.load_state_dict(state.best)
     net.eval().cpu()
-    model = sequence_model(recipe.name, export(net.body, plan.width), net.items.weights(), content, plan.length)
+    model = sequence_model(recipe.name, export(net, plan.width), net.items.weights(), content, plan.length)
     if file:
         file.unlink(missing_ok=True)
     return model
@@ -200,22 +226,23 @@ def pace(step: int, steps: int) -> float:
 def learn(lesson: Lesson, given: Batch, rng: np.random.Generator) -> Tensor:
     """The loss of one batch: at every place the next item, or at hidden places the hidden one."""
     if lesson.plan.mask:
-        hidden = _hidden(given, lesson.plan.mask, rng)
-        shown, at, valid, asked, targets = given.items, given.at, given.valid, hidden, given.items[hidden]
+        asked = _hidden(given, lesson.plan.mask, rng)
+        shown, hidden, targets, liked = given, asked, given.items[asked], given.liked[asked]
     else:
         asked = given.valid[:, 1:]
-        shown, at, valid, hidden = given.items[:, :-1], given.at[:, :-1], asked, None
-        targets = given.items[:, 1:][asked]
+        shown, hidden, targets, liked = given.inputs(), None, given.items[:, 1:][asked], given.liked[:, 1:][asked]
     plan, net, device = lesson.plan, lesson.net, lesson.log_chance.device
+    good = _on(liked, device) if plan.dislikes else None
     if not (plan.sampled or len(lesson.log_chance) > FULL_ITEMS):
         table = net.items()
-        states = _states(net, table[_on(shown, device)], at, valid, hidden)[_on(asked, device)]
-        return full_softmax(states * plan.width**-0.5, table, _on(targets, device))
-    drawn = _draw(lesson, targets, rng)
-    rows, place = np.unique(np.concatenate([shown.ravel(), targets, drawn]), return_inverse=True)
+        states = _states(net, table[_on(shown.items, device)], shown, hidden)[_on(asked, device)]
+        return full_softmax(states * plan.width**-0.5, table, _on(targets, device), good)
+    drawn = _draw(lesson, targets[liked], rng)
+    rows, place = np.unique(np.concatenate([shown.items.ravel(), targets, drawn]), return_inverse=True)
     table = net.items(_on(rows, device))
-    first, second = shown.size, shown.size + len(targets)
-    states = _states(net, table[_on(place[:first].reshape(shown.shape), device)], at, valid, hidden)[_on(asked, device)]
+    first, second = shown.items.size, shown.items.size + len(targets)
+    inputs = table[_on(place[:first].reshape(shown.items.shape), device)]
+    states = _states(net, inputs, shown, hidden)[_on(asked, device)]
     right, others = _on(targets, device), _on(drawn, device)
     return sampled_softmax(
         states * plan.width**-0.5,
@@ -223,6 +250,7 @@ def learn(lesson: Lesson, given: Batch, rng: np.random.Generator) -> Tensor:
         table[_on(place[second:], device)],
         lesson.log_chance[others] + math.log(len(others)),
         right[:, None] == others[None, :],
+        good,
     )
 
 
@@ -230,29 +258,30 @@ def _on(array: Any, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
-def _states(net: Net, x: Tensor, at: Doubles, valid: Bools, hidden: Bools | None) -> Tensor:
+def _states(net: Net, x: Tensor, shown: Batch, hidden: Bools | None) -> Tensor:
+    x = net.read(x, _on(shown.liked, x.device))
     if hidden is not None:
         x = net.body.hide(x, _on(hidden, x.device))  # type: ignore[operator]
-    return cast(Tensor, net.body(x, _on(at, x.device), _on(valid, x.device)))
+    return cast(Tensor, net.body(x, _on(shown.at, x.device), _on(shown.valid, x.device)))
 
 
 def _draw(lesson: Lesson, targets: Ints, rng: np.random.Generator) -> Ints:
     """Negatives: half as often as items are watched, half from this batch's targets (both follow popularity)."""
-    own = lesson.learn.items
+    own = lesson.popular
     half = lesson.plan.negatives // 2
     return np.concatenate([own[rng.integers(0, len(own), half)], rng.choice(targets, half)])
 
 
 def _hidden(given: Batch, share: float, rng: np.random.Generator) -> Bools:
-    """Places to guess: a share of all, and every fourth sequence's last alone, which is what will be asked."""
-    valid = given.valid
-    hidden: Bools = (rng.random(valid.shape) < share) & valid
-    rows = np.arange(len(valid))
-    only_last = rng.random(len(valid)) < 0.25
+    """Liked places to guess: a share of all, and every fourth sequence's last alone, which is what will be asked."""
+    able = given.valid & given.liked
+    hidden: Bools = (rng.random(able.shape) < share) & able
+    last = able.shape[1] - 1 - able[:, ::-1].argmax(1)
+    only_last = rng.random(len(able)) < 0.25
     hidden[only_last] = False
-    hidden[only_last, given.length[only_last] - 1] = True
+    hidden[only_last, last[only_last]] = True
     none = ~hidden.any(1)
-    hidden[rows[none], given.length[none] - 1] = True
+    hidden[none, last[none]] = True
     return hidden
 
 
@@ -271,12 +300,11 @@ def validate(lesson: Lesson) -> float:
     net, held, device = lesson.net.eval(), lesson.held, lesson.log_chance.device
     table, total = net.items(), 0.0
     for user in range(len(held)):
-        whole = held.items[held.of(user)]
-        past, at = whole[:-1], held.at[held.of(user)][:-1]
-        past, at = past[-lesson.plan.length :], at[-lesson.plan.length :]
-        state = net.body.last(table[_on(past[None], device)], _on(at[None], device))  # type: ignore[operator]
-        scores = (table @ state[0]).cpu().numpy()
-        total += gain(scores, whole)
+        whole = held.of(user)
+        past = slice(max(whole.start, whole.stop - 1 - lesson.plan.length), whole.stop - 1)
+        x = net.read(table[_on(held.items[past][None], device)], _on(held.liked[past][None], device))
+        state = net.body.last(x, _on(held.at[past][None], device))  # type: ignore[operator]
+        total += gain((table @ state[0]).cpu().numpy(), held.items[whole])
     return total / len(held)
 
 
@@ -289,14 +317,18 @@ def gain(scores: Floats, whole: Ints) -> float:
     return 1 / math.log2(place + 2) if place < 10 else 0.0
 
 
-def export(body: nn.Module, width: int) -> bytes:
-    """The body as ONNX (opset 17), for one history of any length."""
+def export(net: Net, width: int) -> bytes:
+    """The network after the items as ONNX (opset 17), for one history of any length."""
     out: Any = io.BytesIO()
-    x, at = torch.zeros(1, 3, width), torch.arange(3, dtype=torch.float64)[None]
+    given = {
+        "x": torch.zeros(1, 3, width),
+        "at": torch.arange(3, dtype=torch.float64)[None],
+        "liked": torch.tensor([[True, False, True]]),
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that it will be replaced; the replacement needs a second compiler
         torch.onnx.export(
-            Last(body, width).eval(), (x, at), out, dynamo=False, opset_version=17, input_names=["x", "at"],
-            output_names=["state"], dynamic_axes={"x": {1: "l"}, "at": {1: "l"}},
+            Last(net, width).eval(), tuple(given.values()), out, dynamo=False, opset_version=17,
+            input_names=list(given), output_names=["state"], dynamic_axes={name: {1: "l"} for name in given},
         )  # fmt: skip
     return bytes(out.getvalue())

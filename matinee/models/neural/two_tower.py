@@ -38,6 +38,7 @@ class TwoTower:
     warm: float = 5.0
     semantic_levels: int = 2
     semantic_words: int = 64
+    dislikes: bool = False
     name: str = "two_tower"
 
     def fit(self, data: Interactions, *, seed: int = 0, run: Run = ALONE) -> SequenceModel:
