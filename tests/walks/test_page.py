@@ -73,6 +73,22 @@ def test_a_hidden_card_goes_and_stays_away(browser: Browser, library: Library, a
     healthy(page, address)
 
 
+def test_a_viewer_may_be_called_dot_dot(browser: Browser, library: Library, address: str) -> None:
+    """Browsers fold such a part of a path away, escaped or not: it travels in the query."""
+    page = enter(browser, address, "..")
+    gone = for_you(page)[1]
+    page.ask(f"document.querySelector('#main [data-card][data-item=\"{gone}\"]').focus()")
+    page.key("h")
+    page.wait(f"!{CARDS}.includes({gone!r})")
+    until(lambda: ("hide", gone) in kinds(library, ".."))
+    page.send("Page.reload")
+    page.wait(f"{CARDS}.length > 8")
+    assert gone not in page.ask(CARDS)  # the rows are theirs
+    page.click("a[href='#/history']")
+    page.wait("location.hash.includes('history')")
+    healthy(page, address)
+
+
 def test_a_clip_plays_and_the_share_watched_is_stored(browser: Browser, library: Library, address: str) -> None:
     page = enter(browser, address, "Pia")
     page.key("/")

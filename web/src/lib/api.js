@@ -11,15 +11,24 @@ export class Problem extends Error {
 
 const PREFIX = "/api/v1/";
 
-/** path(["users", id, "rows"], {n: 20}): every part is percent-encoded, because an id may hold any character. */
+const NAMES = { users: "user", items: "item", reasons: "item" };
+
+/** path(["users", id, "rows"], {n: 20}): every part is percent-encoded, because an id may hold any character. A browser
+    folds "." and ".." away even so: such an id goes behind the question mark, and "-" takes its place. */
 export function path(parts, query = {}) {
   const asked = new URLSearchParams();
   const given = query instanceof URLSearchParams ? [...query] : Object.entries(query);
   for (const [name, value] of given) {
     if (value !== undefined && value !== null && value !== "") asked.append(name, value);
   }
+  const steps = parts.map((part, i) => {
+    const name = part === "." || part === ".." ? NAMES[parts[i - 1]] : undefined;
+    if (!name) return encodeURIComponent(part);
+    asked.append(name, part);
+    return "-";
+  });
   const tail = asked.toString();
-  return PREFIX + parts.map(encodeURIComponent).join("/") + (tail ? "?" + tail : "");
+  return PREFIX + steps.join("/") + (tail ? "?" + tail : "");
 }
 
 export async function call(url, options = {}) {
