@@ -157,26 +157,32 @@ def best_shift(x: Floats, y: Floats) -> tuple[float, int, int, float]:
     """Of two (n, d) sequences, x the longer: the highest correlation over shifts with at least half of y inside x, each
     less its mean over what is compared; the shift in steps, the steps compared, and the lesser spread there."""
     n, m = len(x), len(y)
-    product = (x @ y.T).astype(np.float64)
+    least = max(3, (m + 1) // 2)
+    lag = np.arange(-(m - least), n - least + 1)
+    a, b = np.maximum(lag, 0), np.minimum(lag + m, n)
+    lag, a, b = (v[b - a >= least] for v in (lag, a, b))
+    if not len(lag):
+        return -1.0, 0, 0, 0.0
+    c, d, count = a - lag, b - lag, b - a
     x_sum, y_sum = (np.concatenate([np.zeros((1, v.shape[1])), np.cumsum(v, axis=0, dtype=np.float64)]) for v in (x, y))
     x_square, y_square = (np.concatenate([[0.0], np.cumsum(np.square(v, dtype=np.float64).sum(1))]) for v in (x, y))
-    best = (-1.0, 0, 0, 0.0)
-    least = max(3, (m + 1) // 2)
-    for lag in range(-(m - least), n - least + 1):
-        a, b = max(0, lag), min(n, lag + m)
-        count = b - a
-        if count < least:
-            continue
-        c, d = a - lag, b - lag
-        mean_x, mean_y = x_sum[b] - x_sum[a], y_sum[d] - y_sum[c]
-        both = float(np.trace(product[a:b, c:d])) - float(mean_x @ mean_y) / count
-        own_x = x_square[b] - x_square[a] - float(mean_x @ mean_x) / count
-        own_y = y_square[d] - y_square[c] - float(mean_y @ mean_y) / count
-        spread = float(np.sqrt(max(0.0, min(own_x, own_y)) / (count * x.shape[1])))
-        r = both / max(float(np.sqrt(max(own_x, 0.0) * max(own_y, 0.0))), 1e-9)
-        if r > best[0] or best[2] == 0:
-            best = (r, lag, count, spread)
-    return best
+    mean_x, mean_y = x_sum[b] - x_sum[a], y_sum[d] - y_sum[c]
+    both = diagonals(x @ y.T)[lag + m - 1] - np.einsum("ld,ld->l", mean_x, mean_y) / count
+    own_x = x_square[b] - x_square[a] - np.einsum("ld,ld->l", mean_x, mean_x) / count
+    own_y = y_square[d] - y_square[c] - np.einsum("ld,ld->l", mean_y, mean_y) / count
+    own_x, own_y = np.maximum(own_x, 0.0), np.maximum(own_y, 0.0)
+    r = both / np.maximum(np.sqrt(own_x * own_y), 1e-9)
+    best = int(np.argmax(r))
+    spread = float(np.sqrt(min(own_x[best], own_y[best]) / (count[best] * x.shape[1])))
+    return float(r[best]), int(lag[best]), int(count[best]), spread
+
+
+def diagonals(table: Floats) -> Doubles:
+    """(n + m - 1,) sums along the diagonals of an (n, m) table: of those with row - column = k - (m - 1)."""
+    n, m = table.shape
+    skewed = np.zeros((n, n + m))
+    skewed[:, :m] = table[:, ::-1]
+    return np.asarray(skewed.ravel()[: n * (n + m - 1)].reshape(n, n + m - 1).sum(axis=0))
 
 
 def shows_same(one: Print, other: Print) -> tuple[float, float] | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,13 +105,16 @@ def without_bars(marks: Pixels) -> Pixels:
     return marks[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
+@lru_cache(maxsize=64)
 def resampler(source: int, target: int, crop: float) -> Floats:
     """(target, source): means over equal parts of what a crop leaves, with fractions of the cells at their edges."""
     edges = np.linspace(source * crop, source * (1 - crop), target + 1)
     cells = np.arange(source)
     covered = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
     weights = np.maximum(covered, 0.0)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    out = np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    out.flags.writeable = False  # shared by all who ask
+    return out
 
 
 def shrunk(marks: Pixels | Floats, height: int, width: int, crop: float = 0.0) -> Floats:
@@ -119,12 +123,18 @@ def shrunk(marks: Pixels | Floats, height: int, width: int, crop: float = 0.0) -
     return np.asarray(down @ marks.astype(np.float32) @ across.T, np.float32)
 
 
+@lru_cache(maxsize=1)
+def cosines(n: int, lowest: int) -> Floats:
+    """(lowest, n): the first rows of the orthonormal cosine transform (DCT-II) of n values."""
+    rows = np.cos(np.pi * (np.arange(n) + 0.5) * np.arange(lowest)[:, None] / n) * np.sqrt(2 / n)
+    rows[0] /= np.sqrt(2)
+    return np.asarray(rows, np.float32)
+
+
 def mark_signs(marks: Pixels, crop: float = 0.0) -> Signs:
     """(n,) 64 signs of each mark; 0 for one without features."""
-    from scipy.fft import dctn
-
     small = shrunk(marks, 32, 32, crop)
-    low = dctn(small, axes=(1, 2), norm="ortho")[:, :8, :8].reshape(len(marks), 64)
+    low = (cosines(32, 8) @ small @ cosines(32, 8).T).reshape(len(marks), 64)
     signs = low > np.median(low[:, 1:], axis=1, keepdims=True)
     found = np.packbits(signs, axis=1, bitorder="little").view("<u8")[:, 0].astype(np.uint64)
     return np.where(small.std(axis=(1, 2)) < FEATURELESS, np.uint64(0), found)
@@ -149,8 +159,6 @@ def sound_words(sound: Floats, windows: Sequence[tuple[float, int]]) -> tuple[Wo
 
 def sound_print(sound: Floats) -> Words:
     """(n,) 32 signs for each 40 ms; of silence nothing."""
-    from scipy.fft import rfft
-
     count = 1 + (len(sound) - WINDOW) // HOP
     if count < 2 or float(np.abs(sound).max()) < 1e-3:
         return np.empty(0, np.uint32)
@@ -160,7 +168,7 @@ def sound_print(sound: Floats) -> Words:
     view = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP]
     energy = np.empty((count, 33))
     for at in range(0, count, 256):
-        power = np.square(np.abs(rfft(view[at : at + 256] * hann, axis=1)))
+        power = np.square(np.abs(np.fft.rfft(view[at : at + 256] * hann, axis=1)))
         energy[at : at + 256] = np.add.reduceat(power, bins[:-1], axis=1)[:, :33]
     level = np.log(energy + 1e-9)
     change = np.diff(level[:, :-1] - level[:, 1:], axis=0)

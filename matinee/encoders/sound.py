@@ -83,8 +83,6 @@ def filters() -> Floats:
 
 def log_mel(sound: Floats) -> Floats:
     """(frames, 64) float32: log(mel magnitudes + 0.001) of mono 16 kHz sound, frames of 25 ms every 10 ms."""
-    from scipy import fft
-
     count = 1 + (len(sound) - WINDOW) // HOP if len(sound) >= WINDOW else 0
     if not count:
         return np.empty((0, BANDS), np.float32)
@@ -92,7 +90,7 @@ def log_mel(sound: Floats) -> Floats:
     frames = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP][:count]
     out = np.empty((count, BANDS), np.float32)
     for at in range(0, count, 2048):  # a long sound in bounded memory
-        spectrum = np.abs(fft.rfft(frames[at : at + 2048] * hann, FFT, axis=1))
+        spectrum = np.abs(np.fft.rfft(frames[at : at + 2048] * hann, FFT, axis=1))
         out[at : at + 2048] = np.log(spectrum @ filters() + np.float32(0.001))
     return out
 

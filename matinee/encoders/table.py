@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from matinee.errors import MatineeError
+from matinee.settings import cache_folder
 
 if TYPE_CHECKING:
     from matinee.encoders.bridge import Bridge
@@ -64,12 +65,16 @@ def entry_of(name: str) -> Entry:
     return ENCODERS[name]
 
 
-@lru_cache(maxsize=32)
 def load_encoder(name: str, precision: str = "float", pictures: Path | None = None) -> Encoder:
     """The encoder, ready; later calls return the same one. Raises as ``entry_of``; ``weights.missing``, ``hub.extra``.
     ``precision`` "int8" quantises where that was checked to be as good and faster (``matinee.encoders.quantise``), with
     a folder of ``pictures`` to check on.
     """
+    return _loaded(name, precision, pictures if precision == "int8" else None)  # floats are the same in every library
+
+
+@lru_cache(maxsize=32)
+def _loaded(name: str, precision: str, pictures: Path | None) -> Encoder:
     from matinee.encoders import weights
 
     entry = entry_of(name)
@@ -101,4 +106,4 @@ def load_bridge(name: str, text: str) -> Bridge:
     from matinee.encoders.bridge import bridge
 
     labeller = cast("Labeller", load_encoder(name))
-    return bridge(entry_of(name).reads, labeller.labels, load_encoder(text))
+    return bridge(entry_of(name).reads, labeller.labels, load_encoder(text), cache_folder() / "names")

@@ -145,12 +145,12 @@ class Reader:
 
 def read_all(plans: Sequence[Plan], reader: Reader) -> Iterator[list[Outcome]]:
     """Batches of outcomes in the order in which they are done; an empty one now and then while a long file is read.
-    Stopping the iteration ends the children."""
+    Stopping the iteration ends the children. Large files come first and batches grow smaller towards the end, so that
+    no worker is left alone with a long one when the others are done."""
     workers = cores()
-    size = max(1, min(BATCH, len(plans) // (4 * workers)))
-    batches = [list(plans[i : i + size]) for i in range(0, len(plans), size)]
+    batches = batched(sorted(plans, key=size_of, reverse=True), workers)
     with ExitStack() as stack:
-        for _ in range(min(workers, len(batches))):
+        for _ in range(min(workers, len(plans))):
             reader.fences.put(stack.enter_context(Fence()))
         pool = ThreadPoolExecutor(workers, "ingest")
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
@@ -164,6 +164,25 @@ def read_all(plans: Sequence[Plan], reader: Reader) -> Iterator[list[Outcome]]:
                 if (batch := next(ahead, None)) is not None:
                     running.add(pool.submit(reader.batch, batch))
                 yield future.result()
+
+
+def batched(plans: Sequence[Plan], workers: int) -> list[list[Plan]]:
+    """In order, each batch a fourth of a worker's share of what is left, one to six files."""
+    batches: list[list[Plan]] = []
+    at = 0
+    while at < len(plans):
+        size = max(1, min(BATCH, (len(plans) - at) // (4 * workers)))
+        batches.append(list(plans[at : at + size]))
+        at += size
+    return batches
+
+
+def size_of(plan: Plan) -> int:
+    """Bytes of the file; 0 where it cannot be looked at, which reading it will tell."""
+    try:
+        return os.lstat(plan.path).st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def cores() -> int:

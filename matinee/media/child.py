@@ -7,6 +7,7 @@ It has one thread, so forking it is sound; what it imports, its children need no
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -103,6 +104,8 @@ def main() -> None:
     from matinee.media.tasks import preload
 
     preload()
+    gc.collect()
+    gc.freeze()  # what was loaded stays: a search for garbage would copy all of it into each forked process
     taken = address_space()
     with contextlib.suppress(ConnectionError, KeyboardInterrupt):
         while (next_job := receive(sock)) is not None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matinee.encoders.bridge import top_labels
+from matinee.encoders.bridge import bridge, top_labels
 from matinee.encoders.labels import label_zh, names
 from matinee.encoders.table import ENCODERS, load_bridge, load_encoder
 from matinee.errors import MatineeError
@@ -165,6 +165,35 @@ def test_the_bridge_lets_words_find_pictures_and_sounds():
     assert [first(q, pictures) for q in ("a cheetah", "猎豹", "a lion", "狮子", "a tower", "塔")] == [0, 0, 1, 1, 2, 2]
     assert [first(q, sounds) for q in ("alarm siren", "警报声", "piano music", "钢琴曲")] == [0, 0, 1, 1]
     assert np.isnan(load_bridge("frames", "text").cross(np.full((1, 1000), np.nan, np.float32))).all()
+
+
+def test_libraries_share_one_network(tmp_path):
+    first = load_encoder("frames", "float", tmp_path / "one")
+    assert first is load_encoder("frames", "float", tmp_path / "two")
+    assert first is load_encoder("frames")
+
+
+def test_names_of_a_bridge_are_encoded_once(tmp_path):
+    class Counted:
+        space = load_encoder("text").space
+        asked = 0
+
+        def encode(self, clips):
+            self.asked += len(clips)
+            return load_encoder("text").encode(clips)
+
+    names_, text = ("lion", "church", "piano"), Counted()
+    made_, again = (bridge("frames", names_, text, tmp_path) for _ in range(2))
+    assert text.asked == 6
+    assert np.array_equal(made_.classes, again.classes)
+    (file,) = tmp_path.iterdir()
+    for damaged in (b"", file.read_bytes()[:-40], file.read_bytes()[:-4] + b"\xff\xff\xff\xff"):
+        file.write_bytes(damaged)
+        assert np.allclose(bridge("frames", names_, text, tmp_path).classes, made_.classes)
+    bridge("frames", (*names_[:2], "violin"), text, tmp_path)
+    assert text.asked == 6 * 5, "other names are other vectors"
+    (tmp_path / "file").write_bytes(b"")
+    assert bridge("frames", names_, text, tmp_path / "file" / "below").classes.shape == (3, 512)
 
 
 def test_every_class_has_a_name_in_both_languages():

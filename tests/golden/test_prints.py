@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from matinee.encoders.near import near_pairs
-from matinee.encoders.prints import FINE_MOST, print_of, read_print, sound_print
+from matinee.encoders.near import best_shift, near_pairs
+from matinee.encoders.prints import FINE_MOST, cosines, print_of, read_print, sound_print
 from matinee.types import Clip
 from tests import made
 
@@ -189,3 +189,34 @@ def test_silence_has_no_print():
 def test_a_fact_of_a_former_revision_holds_nothing():
     old = read_print({"frames": ["00ff00ff00ff00ff"], "sound": "AAAA"})
     assert (len(old.at), len(old.words), old.fine) == (0, 0, None)
+
+
+def test_the_best_shift_is_the_one_that_trying_each_finds():
+    rng = np.random.default_rng(3)
+    for n, m in ((9, 3), (40, 40), (80, 17), (31, 30)):
+        x = rng.normal(size=(n, 144)).astype(np.float32)
+        y = x[(n - m) // 2 :][:m] + rng.normal(0, 0.5, (m, 144)).astype(np.float32)
+        tried = {}
+        for lag in range(-m, n):
+            a, b = max(0, lag), min(n, lag + m)
+            if b - a >= max(3, (m + 1) // 2):
+                tried[lag] = (
+                    centred(x[a:b]).ravel()
+                    @ centred(y[a - lag : b - lag]).ravel()
+                    / np.sqrt(np.square(centred(x[a:b])).sum() * np.square(centred(y[a - lag : b - lag])).sum())
+                )
+        best = max(tried, key=tried.get)
+        r, lag, common, _ = best_shift(x, y)
+        assert (lag, common) == (best, min(n, best + m) - max(0, best))
+        assert r == pytest.approx(tried[best], abs=1e-4)
+
+
+def centred(rows):
+    return rows - rows.mean(axis=0)
+
+
+def test_low_frequencies_are_those_of_the_cosine_transform():
+    scipy_fft = pytest.importorskip("scipy.fft")
+    marks = np.random.default_rng(5).normal(size=(4, 32, 32))
+    expected = scipy_fft.dctn(marks, axes=(1, 2), norm="ortho")[:, :8, :8]
+    assert np.allclose(cosines(32, 8) @ marks @ cosines(32, 8).T, expected, atol=1e-4)

@@ -11,7 +11,7 @@ import pytest
 from matinee.ingest.describe import described, moment, unfilled
 from matinee.ingest.run import passages
 from matinee.media.folder import find
-from matinee.media.loudness import filtered, loudness, weighting
+from matinee.media.loudness import filtered, loudness, smooth, weighting
 from matinee.media.names import Named, parse
 from matinee.media.side import Side, beside, from_info, from_nfo, poster, read_side
 from matinee.media.timed import timed
@@ -165,6 +165,19 @@ def test_passages():
     assert passages("") == []
     assert [len(p.split()) for p in passages("word " * 100)] == [40, 40, 20]
     assert len(passages("词语 " * 100_000)) == 200
+
+
+def test_lengths_of_spectra_are_the_least_smooth_ones():
+    for n in (1, 7, 11, 8001, 24_001, 123_457, 968_000):
+        candidates = (k for k in range(n, 2 * n + 1) if rest(k) == 1)
+        assert smooth(n) == next(candidates)
+
+
+def rest(n):
+    for factor in (2, 3, 5):
+        while n % factor == 0:
+            n //= factor
+    return n
 
 
 def test_loudness_of_known_sounds():

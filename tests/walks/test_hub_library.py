@@ -181,7 +181,7 @@ def test_a_library_in_eight_bits_is_the_same_library(place, folder, media, tmp_p
         Image.fromarray(made.scene(n, 60, 80, 3 * n)).save(media / f"{n}.png")
     report = ingest(here.library, here.store, [media])
     assert report.refused == 0
-    table.load_encoder.cache_clear()
+    table._loaded.cache_clear()
     senses = load_senses(names, "int8", here.library.covers)
     assert all(isinstance(encoder.network, OnnxNetwork) for encoder in senses.encoders.values())
     assert len(list((tmp_path / "cache" / "int8").glob("*/verdict.json"))) == 2
@@ -293,7 +293,7 @@ class TestWhatIsSaid:
         here = place(named(own))
         ingest(here.library, here.store, [media])
         shutil.rmtree(own)
-        table.load_encoder.cache_clear()
+        table._loaded.cache_clear()
         assert here.search("a dog")[0] == ("a dog.mp4", "words")
         from matinee.serve.service import Service
 

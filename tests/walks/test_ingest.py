@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 from matinee.encoders.table import load_encoder
 from matinee.errors import MatineeError
 from matinee.ingest import ingest, text_of
+from matinee.ingest.readers import BATCH, Plan, batched
 from matinee.settings import Library
 from matinee.store import open_store
 from matinee.types import Clip
@@ -53,6 +55,17 @@ def media(tmp_path):
     Image.fromarray(made.scene(5, 300, 400)).save(folder / "slope.png")
     (folder / "broken.mkv").write_bytes(b"\x1a\x45\xdf\xa3" + bytes(500))
     return folder
+
+
+def test_batches_grow_smaller_towards_the_end():
+    for n in (0, 1, 5, 33, 400):
+        plans = [Plan(Path(str(k)), str(k), None, None) for k in range(n)]
+        batches = batched(plans, 2)
+        assert [plan for batch in batches for plan in batch] == plans
+        sizes = [len(batch) for batch in batches]
+        assert sizes == sorted(sizes, reverse=True)
+        assert max(sizes, default=1) <= BATCH
+        assert sizes[-2:] == [1] * min(n, 2)
 
 
 def items(store):
