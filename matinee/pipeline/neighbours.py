@@ -48,38 +48,6 @@ class Cells:
         return Cells(which, columns[at], values[at])
 
 
-@dataclass(frozen=True, slots=True)
-class Sparse:
-    """(m, n) weights of m past items for n candidates, most of them 0: ``values`` in rows ``which``, columns ``at``."""
-
-    which: Ints
-    at: Ints
-    values: Floats
-    shape: tuple[int, int]
-
-    def dense(self) -> Floats:
-        out = np.zeros(self.shape, np.float32)
-        out[self.which, self.at] = self.values
-        return out
-
-    def product(self, weights: Floats) -> Floats:
-        """(k, n) of (k, m)."""
-        if len(weights) > 1:
-            return weights @ self.dense()
-        sums = np.bincount(self.at, weights[0][self.which] * self.values, self.shape[1])
-        return sums.astype(np.float32)[None]
-
-    def columns(self, picked: Ints) -> Floats:
-        """(m, len(picked))."""
-        place = np.full(self.shape[1], -1, np.int64)
-        place[picked] = np.arange(len(picked))
-        to = place[self.at]
-        inside = np.flatnonzero(to >= 0)
-        out = np.zeros((self.shape[0], len(picked)), np.float32)
-        out[self.which[inside], to[inside]] = self.values[inside]
-        return out
-
-
 @dataclass(frozen=True)
 class Neighbours:
     """The score of item i is the sum over the history of weight x matrix[watched, i]: ``ItemWeights`` of a release,
@@ -182,24 +150,26 @@ class Neighbours:
         heard = np.flatnonzero(self.known[told.items])
         reached = np.flatnonzero((items >= 0) & (items < self.size))
         reached = reached[self.known[items[reached]]]
-        cells: Floats | Sparse
-        if len(self.starts):
+        if not len(heard) or not len(reached):
+            cells = np.zeros((len(heard), len(items)), np.float32)
+        elif len(self.starts):
             cells = self.met(self._read(told, told.items[heard]), len(heard), items, reached)
         else:
             cells = np.zeros((len(heard), len(items)), np.float32)
-            cells[:, reached] = self.values[np.ix_(told.items[heard], items[reached])]
+            cells[:, reached] = self.between(told.items[heard], items[reached])
         return NeighbourTable(self, told, heard, reached, cells, len(query.history))
 
-    def met(self, cells: Cells, m: int, items: Ints, reached: Ints) -> Sparse:
-        """(m, len(items)) of the cells of m rows those whose columns are among the items, at the places ``reached``.
-        Most are empty: an array of all would be larger than a core's cache."""
+    def met(self, cells: Cells, m: int, items: Ints, reached: Ints) -> Floats:
+        """(m, len(items)) of the cells of m rows those whose columns are among the items, at the places ``reached``."""
         place = self.places.of(self.size)
         place[items[reached]] = reached
         at = np.minimum(place[cells.columns], len(items) - 1)  # what stands there of old is checked in the next line
         named = np.full(len(items), -1, np.int64)
         named[reached] = items[reached]
         inside = np.flatnonzero(named[at] == cells.columns)
-        return Sparse(cells.which[inside], at[inside], cells.values[inside], (m, len(items)))
+        out = np.zeros((m, len(items)), np.float32)
+        out[cells.which[inside], at[inside]] = cells.values[inside]
+        return out
 
     def between(self, rows: Ints, items: Ints) -> Floats:
         """(len(rows), len(items)) weights from each row to each item."""
@@ -207,7 +177,7 @@ class Neighbours:
             dense: Floats = self.values[np.ix_(rows, items)]
             return dense
         cells = Cells.of(self.starts, self.columns, self.values, rows)
-        return self.met(cells, len(rows), items, np.arange(len(items))).dense()
+        return self.met(cells, len(rows), items, np.arange(len(items)))
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
         """(n,) float32; NaN for items that were not watched in training and for a history that says nothing."""
@@ -227,13 +197,13 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourTable:
-    """What every past item gives every candidate: ``cells`` (heard, n), dense or sparse."""
+    """What every past item gives every candidate: ``cells`` (heard, n)."""
 
     model: Neighbours
     told: Told
     heard: Ints
     reached: Ints
-    cells: Floats | Sparse
+    cells: Floats
     history: int
 
     def scores(self, without: Sequence[int] = ()) -> Floats:
@@ -242,19 +212,15 @@ class NeighbourTable:
         out = np.full((len(weights), self.cells.shape[1]), np.nan, np.float32)
         speaks = np.flatnonzero((weights != 0).any(axis=1))
         if len(speaks) == len(out) and len(self.reached) == out.shape[1]:
-            return self._product(weights)
-        out[np.ix_(speaks, self.reached)] = self._product(weights[speaks])[:, self.reached]
+            return np.asarray(weights @ self.cells, np.float32)
+        out[np.ix_(speaks, self.reached)] = (weights[speaks] @ self.cells)[:, self.reached]
         return out
 
     def terms(self, picked: Ints) -> dict[str, Floats]:
         weight = self.told.weights(self.model.power, self.model.decay)[0, self.heard]
         out = np.zeros((len(picked), self.history), np.float32)
-        own = self.cells.columns(picked) if isinstance(self.cells, Sparse) else self.cells[:, picked]
-        out[:, self.told.at[self.heard]] = (own * weight[:, None]).T
+        out[:, self.told.at[self.heard]] = (self.cells[:, picked] * weight[:, None]).T
         return {"": out}
-
-    def _product(self, weights: Floats) -> Floats:
-        return self.cells.product(weights) if isinstance(self.cells, Sparse) else weights @ self.cells
 
 
 def _found(items: Ints, score: Floats) -> Candidates:

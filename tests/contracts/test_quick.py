@@ -7,18 +7,19 @@ import pytest
 
 from matinee.index.lists import Lists
 from matinee.models import load_recipe
-from matinee.models.blend import Blend
+from matinee.models.blend import Blend, level, standard
 from matinee.models.factors import Factors
 from matinee.models.linear import ItemWeights, item_weights
 from matinee.models.popular import Popular
 from matinee.pipeline import neighbours
 from matinee.pipeline.experts import Same, table_of
 from matinee.pipeline.neighbours import Neighbours
+from matinee.pipeline.selectors import MMR, Similarity, by_score, stretched
 from matinee.pipeline.sources import Nearest
 from matinee.pipeline.taste import without
 from matinee.protocols import Model
 from matinee.serve.factored import Factored
-from matinee.serve.quick import QuickBlend
+from matinee.serve.quick import QuickBlend, level_each, standard_each
 from matinee.types import Candidates, History, Interactions, Query
 from tests.contracts import stages
 from tests.contracts.checkerboard import checkerboard
@@ -161,3 +162,35 @@ def test_lists_find_what_an_exact_look_finds() -> None:
     late = lists.with_row(1, queries[0]).with_row(1, queries[1])
     assert 1 in late.near(queries[1], 5)
     assert len(late.late_rows) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_trials_are_levelled_as_each_by_itself(seed: int) -> None:
+    """Any pattern of who is silent about what, and experts that weigh nothing."""
+    chance = np.random.default_rng(seed)
+    k, n, weights = 4, 80, chance.random(4).astype(np.float32) * (chance.random(4) < 0.8)
+    told = chance.random((4, n)) < chance.choice([0.3, 0.8, 1.0], 4)[:, None]
+    raw = [np.where(told[e], chance.standard_normal((k, n)), np.nan).astype(np.float32) for e in range(4)]
+    opinions = [standard_each(scores) for scores in raw]
+    each = np.stack([level(np.stack([standard(scores[t]) for scores in raw], 1), weights) for t in range(k)])
+    np.testing.assert_allclose(level_each(opinions, weights, n, k), each, rtol=1e-3, atol=1e-4)
+    some = chance.permutation(n)[:9]
+    np.testing.assert_allclose(level_each(opinions, weights, n, k, some), each[:, some], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("lead", [0, 3, 8])
+def test_a_stretch_by_score_alone_is_picked_as_one_after_the_other(lead: int) -> None:
+    catalogue = stages.library()
+    items = np.array([r for r in range(24) if r != 5], np.int64)
+    score = np.random.default_rng(lead).choice([0.1, 0.4, 0.5, 0.9], len(items)).astype(np.float32)
+    found = MMR(catalogue, 0.6, lead=lead).select(Query(NOW), Candidates(items, score, np.zeros_like(items)), 17)
+    order = by_score(score)
+    relevance, likeness = stretched(score[order]), Similarity.of(catalogue, items[order])
+    picked: list[int] = []
+    for place in range(17):
+        diversity = 0.0 if place % 10 < lead else 0.6
+        near = [likeness.to(np.array([p])) for p in picked]
+        gain = (1 - diversity) * relevance - diversity * np.max([np.zeros(len(items)), *near], axis=0)
+        gain[picked] = -np.inf
+        picked.append(int(np.argmax(gain)))
+    assert found.tolist() == order[picked].tolist()
