@@ -1,12 +1,14 @@
 """What variety costs: NDCG against diversity within the list and coverage, for MMR and DPP over their whole range.
 
-    MATINEE_DATA=FOLDER python -m benchmarks.diversity --out FOLDER [--svg docs/diversity.svg]
+    MATINEE_DATA=FOLDER python -m benchmarks.diversity --out FOLDER [--svg docs/diversity.svg] [--cut 0.9] [--budget]
 
-MovieLens-100K later in time: the default is fitted on the first nine tenths and asked 1,500 events of the last; its
-best 200 unseen films go to the selectors that serving uses, with the TF-IDF of titles and genres as the space of text.
-Diversity is the mean of 1 - cosine over the pairs of ten: once in that space, as the selectors see it, and once of
-genres alone, which a viewer sees. Coverage: the share of all films that is in any list. ``random`` shows what is left
-where nobody minds relevance. The scores are kept in the folder, so selectors can be tried again without fitting.
+MovieLens-100K later in time: the default is fitted on the first nine tenths (``--cut``) and asked 1,500 events of the
+next tenth; its best 200 unseen films go to the selectors that serving uses, with the TF-IDF of titles and genres as the
+space of text. Diversity is the mean of 1 - cosine over the pairs of ten: once in that space, as the selectors see it,
+and once of genres alone, which a viewer sees. Coverage: the share of all films that is in any list. ``random`` shows
+what is left where nobody minds relevance. ``--budget``: slates under a budget of expected DCG instead, and the most
+varied there are (``benchmarks.variety``). The scores are kept in the folder, so selectors can be tried again without
+fitting.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.variety import Budget
 from matinee.data.datasets.table import read_dataset
 from matinee.data.splits import Cases, time_fold
 from matinee.evaluation.measure import category_shares, diversity_vectors
@@ -26,7 +29,7 @@ from matinee.evaluation.significance import by_user, intervals
 from matinee.evaluation.words import word_features
 from matinee.metrics import beyond
 from matinee.models import load_recipe
-from matinee.pipeline.catalogue import Shelf, of_items
+from matinee.pipeline.catalogue import Catalogue, Shelf, of_items
 from matinee.pipeline.dpp import DPP
 from matinee.pipeline.selectors import LEAD, MMR
 from matinee.protocols import Selector
@@ -74,10 +77,32 @@ def measured(selector: Selector, cases: Cases, found: list[Candidates], spaces: 
     }
 
 
+def served(catalogue: Catalogue) -> list[tuple[str, float, Selector]]:
+    """The selectors of serving at all settings, and chance."""
+    tried: list[tuple[str, float, Selector]] = [("mmr", step, MMR(catalogue, step)) for step in STEPS]
+    tried += [("dpp", step, DPP(catalogue, step)) for step in STEPS]
+    tried += [("mmr, 8 of 10 by score", step, MMR(catalogue, step, lead=LEAD)) for step in (0.2, 0.3, 0.5, 0.7)]
+    return [*tried, ("random", 1.0, Chance())]
+
+
+def within_budget(catalogue: Catalogue, spaces: Spaces) -> list[tuple[str, float, Selector]]:
+    """The default, slates that give up a share of the DCG expected, and the most varied with the first k kept."""
+    tried: list[tuple[str, float, Selector]] = [("mmr, 8 of 10 by score", 0.5, MMR(catalogue, 0.5, lead=LEAD))]
+    kinds = {name: (np.nan_to_num(vectors),) for name, vectors in spaces.items()}
+    for name, rows in (kinds | {"both": tuple(part[0] for part in kinds.values())}).items():
+        tried += [(f"budget, {name}", share, Budget(rows, share)) for share in (0.01, 0.02, 0.05)]
+    for window in (50, 200):
+        for name, rows in kinds.items():
+            tried += [(f"most, {name}, {window}, first", k, Budget(rows, 1.0, k, window)) for k in (9, 8, 5, 0)]
+    return tried
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--svg", type=Path)
+    parser.add_argument("--cut", type=float, default=0.9)
+    parser.add_argument("--budget", action="store_true")
     args = parser.parse_args()
     if "MATINEE_DATA" not in os.environ:
         parser.error("set MATINEE_DATA to the folder that holds data/")
@@ -85,8 +110,8 @@ def main() -> None:
     words = word_features(data)
     assert words is not None
     data = data.with_features({"words": words})
-    fold = time_fold(data, 0.9, 1.0, most=1500)
-    file = args.out / "diversity scores.npy"
+    fold = time_fold(data, args.cut, args.cut + 0.1, most=1500)
+    file = args.out / f"diversity scores {args.cut:g}.npy"
     if not file.exists():
         args.out.mkdir(parents=True, exist_ok=True)
         model, n = load_recipe("default").fit(fold.train, seed=0), fold.train.n_items
@@ -105,12 +130,9 @@ def main() -> None:
     assert genres is not None
     shelf = catalogue.shelves["text"]
     users, owner = np.unique(fold.cases.users, return_inverse=True)
-    tried: list[tuple[str, float, Selector]] = [("none", 0.0, MMR(catalogue, 0.0))]
-    tried += [("mmr", step, MMR(catalogue, step)) for step in STEPS]
-    tried += [("dpp", step, DPP(catalogue, step)) for step in STEPS]
-    tried += [("mmr, 8 of 10 by score", step, MMR(catalogue, step, lead=LEAD)) for step in (0.2, 0.3, 0.5, 0.7)]
-    tried += [("random", 1.0, Chance())]
     spaces = {"content": shelf.centred(np.arange(len(items))), "genres": genres}
+    tried: list[tuple[str, float, Selector]] = [("none", 0.0, MMR(catalogue, 0.0))]
+    tried += within_budget(catalogue, spaces) if args.budget else served(catalogue)
     plain: dict[str, np.ndarray] = {}
     lines: dict[str, list[tuple[float, float, float]]] = {"mmr": [(0.0, 0.0, 0.0)], "dpp": [(0.0, 0.0, 0.0)]}
     print("| selector | setting | NDCG@10 | against none, 95% | diversity, content | genres | coverage@10 |")

@@ -93,6 +93,7 @@ def test_what_is_served_is_what_was_trained(name, dislikes) -> None:
     net, content = network(name, dislikes=dislikes)
     model = sequence_model(name, training.export(net, 16), net.items.weights(), content, 10)
     model = load_model(name, tensors.unpack(tensors.pack(model.arrays())))
+    assert ("liked" in [entry.name for entry in model.session.get_inputs()]) == dislikes
     with torch.no_grad():
         table = net.items()
         np.testing.assert_allclose(model.table, table.numpy(), rtol=1e-4, atol=1e-5)
