@@ -81,13 +81,13 @@ def served(catalogue: Catalogue) -> list[tuple[str, float, Selector]]:
     """The selectors of serving at all settings, and chance."""
     tried: list[tuple[str, float, Selector]] = [("mmr", step, MMR(catalogue, step)) for step in STEPS]
     tried += [("dpp", step, DPP(catalogue, step)) for step in STEPS]
-    tried += [("mmr, 8 of 10 by score", step, MMR(catalogue, step, lead=LEAD)) for step in (0.2, 0.3, 0.5, 0.7)]
+    tried += [(f"mmr, {LEAD} of 10 by score", step, MMR(catalogue, step, lead=LEAD)) for step in (0.2, 0.3, 0.5, 0.7)]
     return [*tried, ("random", 1.0, Chance())]
 
 
 def within_budget(catalogue: Catalogue, spaces: Spaces) -> list[tuple[str, float, Selector]]:
     """The default, slates that give up a share of the DCG expected, and the most varied with the first k kept."""
-    tried: list[tuple[str, float, Selector]] = [("mmr, 8 of 10 by score", 0.5, MMR(catalogue, 0.5, lead=LEAD))]
+    tried: list[tuple[str, float, Selector]] = [(f"mmr, {LEAD} of 10 by score", 0.5, MMR(catalogue, 0.5, lead=LEAD))]
     kinds = {name: (np.nan_to_num(vectors),) for name, vectors in spaces.items()}
     for name, rows in (kinds | {"both": tuple(part[0] for part in kinds.values())}).items():
         tried += [(f"budget, {name}", share, Budget(rows, share)) for share in (0.01, 0.02, 0.05)]

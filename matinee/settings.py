@@ -54,7 +54,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``pool``: candidates asked of each source; ``history``: the last events a request reads; ``diversity``: MMR's
-    share of novelty in two of every ten places of a slate, when neither the request nor the scenario names one for all;
+    share of novelty in one of every ten places of a slate, when neither the request nor the scenario names one for all;
     ``fold_seconds``: how often what was watched since training is folded into the transitions and counts of the release
     in force, 0 = never; ``group_least``: people that a group (a country, an age group) needs before what it watches is
     used for strangers who belong to it, and told; 0 = never."""
@@ -248,7 +248,7 @@ TEMPLATE = """\
 # pool = 200          # candidates asked of each source
 # history = 200       # last events that a request reads
 # fold_seconds = 5.0  # how often what was watched since training changes the neighbours of items; 0 = never
-# diversity = 0.5     # of two in ten places: 0 = relevance alone, 1 = as varied as can be
+# diversity = 0.5     # of one in ten places: 0 = relevance alone, 1 = as varied as can be
 
 # [access]
 # keys = [{role = "read", sha256 = "..."}]   # roles: read, write, admin; MATINEE_KEY is an admin key
