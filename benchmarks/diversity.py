@@ -29,9 +29,10 @@ from matinee.evaluation.significance import by_user, intervals
 from matinee.evaluation.words import word_features
 from matinee.metrics import beyond
 from matinee.models import load_recipe
-from matinee.pipeline.catalogue import Catalogue, Shelf, of_items
+from matinee.pipeline.catalogue import Catalogue, of_items
 from matinee.pipeline.dpp import DPP
 from matinee.pipeline.selectors import LEAD, MMR
+from matinee.pipeline.shelf import Shelf
 from matinee.protocols import Selector
 from matinee.types import Candidates, Ints, Query, Space
 

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from matinee.pipeline.catalogue import Catalogue, Shelf
+from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.filters import allowed, allowed_mask, first_allowed
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.selectors import top_of
+from matinee.pipeline.shelf import Shelf
 from matinee.pipeline.taste import Told
 from matinee.types import Bools, Candidates, Floats, History, Ints, Query
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from matinee.pipeline.catalogue import Catalogue, Shelf
+from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.fused import FUSED
 from matinee.pipeline.selectors import top_of
+from matinee.pipeline.shelf import Shelf
 from matinee.pipeline.tokens import folded, tokens
 from matinee.protocols import Model
 from matinee.types import EVENT_KINDS, MODALITIES, Candidates, Floats, History, Ints, Item, Query

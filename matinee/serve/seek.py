@@ -22,8 +22,9 @@ from matinee.media.answers import Job, Walls
 from matinee.media.fence import Fence, failure
 from matinee.media.pictures import is_picture
 from matinee.media.read import ERRORS, Reading, reading
-from matinee.pipeline.catalogue import Catalogue, Shelf
+from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.selectors import top_of
+from matinee.pipeline.shelf import Shelf
 from matinee.serve import find, forms
 from matinee.serve.answers import Answers
 from matinee.types import Clip, Floats, Ints, Space

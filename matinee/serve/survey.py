@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from matinee.errors import Language, MatineeError
-from matinee.pipeline.catalogue import Catalogue, Shelf
+from matinee.pipeline.catalogue import Catalogue
+from matinee.pipeline.shelf import Shelf
 from matinee.serve import atlas
 from matinee.serve.answers import Answers
 from matinee.serve.compare import Comparison, compared

@@ -8,7 +8,7 @@ import numpy as np
 
 from matinee.pipeline import sources
 from matinee.pipeline.adjust import Adjusted
-from matinee.pipeline.catalogue import Catalogue, Shelf, of_items
+from matinee.pipeline.catalogue import Catalogue, of_items
 from matinee.pipeline.dpp import DPP
 from matinee.pipeline.filters import (
     Alive,
@@ -28,6 +28,7 @@ from matinee.pipeline.onward import Again, Continue, Next, OnAir, OnwardFirst
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.scorers import ByHistory
 from matinee.pipeline.selectors import MMR, Capped, Top
+from matinee.pipeline.shelf import Shelf
 from matinee.protocols import Filter, Scorer, Selector, Source
 from matinee.types import EVENT_KINDS, Candidates, Controls, Floats, History, Ints, Item, Limits, Query, Space
 

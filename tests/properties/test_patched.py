@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matinee.pipeline.catalogue import LARGE, Catalogue, Shelf, of_items
+from matinee.pipeline.catalogue import Catalogue, of_items
+from matinee.pipeline.shelf import LARGE, Shelf
 from matinee.types import Item, Space
 
 SPACE = Space("text", "test", 4)

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from matinee.index.exact import ExactIndex, best
 from matinee.models.blend import Blend
-from matinee.pipeline.catalogue import Catalogue, Shelf, of_items
+from matinee.pipeline.catalogue import Catalogue, of_items
 from matinee.pipeline.filters import Alive, Excluded, Hidden, InCategories, InCollection, Out, Seen
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.reasons import FromExperts
 from matinee.pipeline.recommender import Recommender, union
 from matinee.pipeline.scorers import ByHistory
 from matinee.pipeline.selectors import MMR, by_score
+from matinee.pipeline.shelf import Shelf
 from matinee.pipeline.sources import Everything, Nearest, New, Popular, Starter
 from matinee.pipeline.taste import without
 from matinee.protocols import Log
