@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from matinee.data.strength import StrengthTable, strengths
 from matinee.errors import MatineeError
 from matinee.pipeline.catalogue import Catalogue
@@ -95,8 +97,13 @@ class Groups:
 
 
 def counted(library: Library, store: Store, table: StrengthTable, least: int) -> GroupCounts:
-    """From the whole log and all profiles. About 0.1 us an event and group field."""
-    log_, profiles = read_log(store, library.path), list(store.profiles())
+    """From the whole log and all profiles. About 0.1 us an event and group field; where nobody has a profile there are
+    no groups, and the log is not read."""
+    profiles = list(store.profiles())
+    if not profiles:
+        nobody = np.empty(0, np.int64)
+        return GroupCounts.of(nobody, nobody, 0, (), least)
+    log_ = read_log(store, library.path)
     liked = (strengths(log_.kinds, log_.value, table) > 0) & (log_.items >= 0)
     users, items = log_.users[liked], log_.items[liked]
     return GroupCounts.of(users, items, int(items.max(initial=-1)) + 1, profiles, least)

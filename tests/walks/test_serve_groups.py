@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
 from matinee.client import Client
+from matinee.data.strength import StrengthTable
+from matinee.serve import groups
 from matinee.serve.keys import digest
 from matinee.settings import Library
 from matinee.store import open_store
@@ -141,3 +144,17 @@ def test_without_groups_nothing_is_counted(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         server.client.put("/api/v1/users/lin", json={"country": "CN"})
         assert server.slate("lin", n=8, diversity=0) == server.slate("nobody", n=8, diversity=0)
+
+
+def test_the_log_is_read_for_groups_only_where_somebody_has_a_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, read = Library.create(tmp_path), list[Path]()
+    whole = groups.read_log
+    monkeypatch.setattr(groups, "read_log", lambda store, path: (read.append(path), whole(store, path))[1])
+    with closing(open_store(library.database)) as store:
+        assert groups.counted(library, store, StrengthTable(), 1).lift({"country": "CN"}) is None
+        assert read == []
+        store.put_profiles({"ann": {"country": "CN"}})
+        groups.counted(library, store, StrengthTable(), 1)
+        assert read == [library.path]
