@@ -1,9 +1,9 @@
-"""Time of a slate by stage: ``python -m benchmarks.serving [items] [dim] [--untrained] [--keep FOLDER]``.
+"""Time of a slate by stage: ``python -m benchmarks.serving [items] [dim] [--untrained] [--numpy] [--keep FOLDER]``.
 
-Prints p50 and p99 in milliseconds for histories of 0, 10 and 200 events, in one thread of one process, and beside them
-the floor: the time to read every vector once, which an exact search cannot undercut, and the memory of the process.
-"processor" is the thread's own time: on a machine that others use too, that is what to believe. Last, what one item put
-through the API costs, with its vector, and the first slate after it.
+Prints p20, p50 and p99 in milliseconds for histories of 0, 10 and 200 events, in one thread of one process, and beside
+them the floor: the time to read every vector once, which an exact search cannot undercut, and the memory of the
+process. "processor" is the thread's own time: on a machine that others use too, that is what to believe. Last, what one
+item put through the API costs, with its vector, and the first slate after it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.library import HISTORIES, USERS, fill
+from matinee import kernels
 from matinee.serve import asking
 from matinee.serve.service import Ask, Service
 from matinee.store import open_store
@@ -79,7 +80,9 @@ def main() -> None:
     parser.add_argument("--untrained", action="store_true")
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--numpy", action="store_true", help="without the compiled loops of the extra 'fast'")
     asked = parser.parse_args()
+    form = "compiled loops" if not asked.numpy and kernels.start() else "NumPy"
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1, "blas"):
         library = fill(asked.keep or Path(folder), asked.items, asked.dim, trained=not asked.untrained)
         store = open_store(library.database)
@@ -87,14 +90,16 @@ def main() -> None:
         service = Service(library, store)
         asking.recommendations(service, "200-0", 20, Ask(), "en")
         service.warm()
-        print(f"{asked.items} items x {asked.dim}, first slate after {time.perf_counter() - started:.2f} s")
+        print(f"{asked.items} items x {asked.dim}, {form}, first slate after {time.perf_counter() - started:.2f} s")
         vectors, probe = service.state.catalogue.shelves["text"].vectors, np.ones(asked.dim, np.float32)
         print(f"floor, every vector read once: {min(_timed(lambda: vectors @ probe) for _ in range(20)):.2f} ms")
         for prefix in HISTORIES:
             measure(service, prefix, 20)
             times = measure(service, prefix, asked.rounds)
-            told = "  ".join(f"{s} {np.percentile(v, 50):.2f}/{np.percentile(v, 99):.2f}" for s, v in times.items())
-            print(f"history {prefix:>3}: p50/p99 ms  {told}")
+            told = "  ".join(
+                "{} {:.2f}/{:.2f}/{:.2f}".format(s, *np.percentile(v, (20, 50, 99))) for s, v in times.items()
+            )
+            print(f"history {prefix:>3}: p20/p50/p99 ms  {told}")
         writes(service, asked.dim)
         print(f"memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
         store.close()

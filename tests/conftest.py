@@ -5,3 +5,6 @@ import os
 
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # before anything imports NumPy; child processes inherit it
+
+# servers of the walks start a second sooner without the compiled loops; what is about them turns them on
+os.environ.setdefault("MATINEE_COMPILED", "0")

@@ -18,6 +18,9 @@ POOL = 200
 RIDGES = (0.01, 0.1, 0.3, 1.0, 3.0)
 FLOOR = 0.01
 CELLS = 1 << 23  # scores held at once while weights are learnt: 32 MiB
+FLAT = (
+    1e-9  # variance on the common scale, below which what some experts say of all is one and the same but for rounding
+)
 ENOUGH = 10  # candidates that every expert knows, below which nothing can be said about the scale of the others
 
 
@@ -137,9 +140,10 @@ def level(z: Floats, weights: Floats) -> Floats:
         if not pattern.any():
             continue
         share = shares(np.broadcast_to(pattern, (1, len(pattern))), weights)[0]
-        partial = filled[full] @ share
+        partial = filled[full].astype(np.float64) @ share
         wide = partial - partial.mean()
-        slope = float(wide @ score[full]) / max(float(wide @ wide), 1e-9)
+        spread = float(wide @ wide)
+        slope = float(wide @ score[full]) / spread if spread > FLAT * full.sum() else 0.0
         here = lacking[which.reshape(-1) == k]
         score[here] = score[full].mean() + max(slope, 0.0) * (score[here] - partial.mean())
     return score

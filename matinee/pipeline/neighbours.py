@@ -7,10 +7,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from matinee.kernels import compiled
 from matinee.pipeline.selectors import top_of
 from matinee.pipeline.taste import Told
 from matinee.types import Bools, Candidates, Floats, Ints, Query
@@ -82,8 +84,10 @@ class Neighbours:
         if not len(self.starts) and self.size <= WHOLE:
             scores = np.where(self.known, weight @ self.values[rows], np.float32(np.nan)).astype(np.float32)
             return _found(*top_of(np.arange(self.size), scores, n))
-        cells = self._read(told, rows) if self._near[1] is self.columns else self.near(rows)
-        columns, sums = self.summed(cells, weight)
+        if self._loops is not None:
+            return self.found(*self.sums(rows, weight, self.known), n)
+        cells = self._read(told, rows) if self._near[1] is self.columns else Cells.of(*self._near, rows)
+        columns, sums = self._summed(cells, weight)
         known = self.known[columns]
         return self.found(columns[known], sums[known], n)
 
@@ -104,13 +108,24 @@ class Neighbours:
         cells: Cells = made[1]
         return cells
 
-    def near(self, rows: Ints) -> Cells:
-        """The strongest neighbours of some rows."""
-        return Cells.of(*self._near, rows)
+    def sums(self, rows: Ints, weight: Floats, known: Bools) -> tuple[Ints, Floats]:
+        """The strongest neighbours of some rows that are ``known``, each once, and the sum of what each gets from the
+        rows of these weights, without a pass over the catalogue."""
+        if self._loops is None:
+            columns, sums = self._summed(Cells.of(*self._near, rows), weight)
+            keep = known[columns]
+            return columns[keep], sums[keep]
+        starts, columns, values = self._near
+        most = int((starts[rows + 1] - starts[rows]).sum())
+        named, total = np.empty(most, np.int64), np.empty(most, np.float64)
+        place = self.places.of(self.size)
+        count = self._loops.summed(
+            starts, columns, values, rows, weight.astype(np.float32), known, place, named, total
+        )  # fmt: skip
+        return named[:count], total[:count].astype(np.float32)
 
-    def summed(self, cells: Cells, weight: Floats) -> tuple[Ints, Floats]:
-        """Each neighbour once, and the sum of what it gets from the rows of these weights, without a pass over the
-        catalogue."""
+    def _summed(self, cells: Cells, weight: Floats) -> tuple[Ints, Floats]:
+        """Each neighbour once, and its sum."""
         named = cells.columns
         own = np.arange(len(named), dtype=np.int32)
         place = self.places.of(self.size)
@@ -119,6 +134,18 @@ class Neighbours:
         sums = np.bincount(stands, weight[cells.which] * cells.values, len(named))
         once = stands == own
         return named[once].astype(np.int64), sums[once].astype(np.float32)
+
+    @property
+    def _loops(self) -> ModuleType | None:
+        """The compiled loops, where there are any and they take arrays as these are."""
+        return compiled() if self._fits else None
+
+    @cached_property
+    def _fits(self) -> bool:
+        starts, columns, values = self._near
+        kinds = starts.dtype == np.int64 and columns.dtype in (np.int32, np.int64) and values.dtype == np.float32
+        whole = all(a.flags.c_contiguous and a.flags.aligned for a in (starts, columns, values, self.known))
+        return bool(kinds and whole and self.known.dtype == np.bool_)
 
     @cached_property
     def _near(self) -> tuple[Ints, Any, Floats]:
@@ -152,14 +179,23 @@ class Neighbours:
         reached = reached[self.known[items[reached]]]
         if not len(heard) or not len(reached):
             cells = np.zeros((len(heard), len(items)), np.float32)
-        elif len(self.starts):
-            cells = self.met(self._read(told, told.items[heard]), len(heard), items, reached)
-        else:
+        elif not len(self.starts):
             cells = np.zeros((len(heard), len(items)), np.float32)
-            cells[:, reached] = self.between(told.items[heard], items[reached])
+            cells[:, reached] = self.values[np.ix_(told.items[heard], items[reached])]
+        elif self._loops is not None:
+            cells = self._met_by(self._loops, told.items[heard], items, reached)
+        else:
+            cells = self._met(self._read(told, told.items[heard]), len(heard), items, reached)
         return NeighbourTable(self, told, heard, reached, cells, len(query.history))
 
-    def met(self, cells: Cells, m: int, items: Ints, reached: Ints) -> Floats:
+    def _met_by(self, loops: ModuleType, rows: Ints, items: Ints, reached: Ints) -> Floats:
+        """``_met``, compiled."""
+        out = np.zeros((len(rows), len(items)), np.float32)
+        own, place = np.ascontiguousarray(items, np.int64), self.places.of(self.size)
+        loops.met(self.starts, self.columns, self.values, rows, own, reached, place, out)
+        return out
+
+    def _met(self, cells: Cells, m: int, items: Ints, reached: Ints) -> Floats:
         """(m, len(items)) of the cells of m rows those whose columns are among the items, at the places ``reached``."""
         place = self.places.of(self.size)
         place[items[reached]] = reached
@@ -176,8 +212,10 @@ class Neighbours:
         if not len(self.starts):
             dense: Floats = self.values[np.ix_(rows, items)]
             return dense
-        cells = Cells.of(self.starts, self.columns, self.values, rows)
-        return self.met(cells, len(rows), items, np.arange(len(items)))
+        every = np.arange(len(items))
+        if self._loops is not None:
+            return self._met_by(self._loops, rows, items, every)
+        return self._met(Cells.of(self.starts, self.columns, self.values, rows), len(rows), items, every)
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
         """(n,) float32; NaN for items that were not watched in training and for a history that says nothing."""
@@ -208,12 +246,17 @@ class NeighbourTable:
 
     def scores(self, without: Sequence[int] = ()) -> Floats:
         """(1 + len(without), n) scores by the whole history, then without each named past item."""
-        weights = self.told.weights(self.model.power, self.model.decay, without)[:, self.heard]
-        out = np.full((len(weights), self.cells.shape[1]), np.nan, np.float32)
-        speaks = np.flatnonzero((weights != 0).any(axis=1))
-        if len(speaks) == len(out) and len(self.reached) == out.shape[1]:
-            return np.asarray(weights @ self.cells, np.float32)
-        out[np.ix_(speaks, self.reached)] = (weights[speaks] @ self.cells)[:, self.reached]
+        weights = self.told.weights(self.model.power, self.model.decay, without)
+        if len(self.heard) < weights.shape[1]:
+            weights = weights[:, self.heard]
+        out: Floats = weights @ self.cells
+        if len(self.reached) < out.shape[1]:
+            silent = np.ones(out.shape[1], np.bool_)
+            silent[self.reached] = False
+            out[:, silent] = np.nan
+        speaks = weights.any(axis=1)
+        if not speaks.all():
+            out[~speaks] = np.nan
         return out
 
     def terms(self, picked: Ints) -> dict[str, Floats]:

@@ -28,8 +28,9 @@ class Weighted(Protocol):
 
     @property
     def models(self) -> Sequence[Model]: ...
-    def parts(self, query: Query, candidates: Candidates) -> Floats:
-        """(n, len(models)) what each expert adds to the score; NaN where it had no opinion."""
+    def parts(self, query: Query, candidates: Candidates, picked: Ints) -> Floats:
+        """(len(picked), len(models)) what each expert adds to the score of some of the candidates; NaN where it had no
+        opinion."""
         ...
 
     def terms(self, query: Query, candidates: Candidates, expert: int, picked: Ints) -> dict[str, Floats]:
@@ -74,7 +75,7 @@ class FromExperts:
 
     def _explained(self, query: Query, pool: Candidates, picked: Ints) -> tuple[tuple[Reason, ...], ...]:
         items = pool.items[picked]
-        raised = np.maximum(np.nan_to_num(self.scorer.parts(query, pool)[picked]), 0).astype(np.float64)
+        raised = np.maximum(np.nan_to_num(self.scorer.parts(query, pool, picked)), 0).astype(np.float64)
         total = raised.sum(axis=1)
         found: list[list[Reason]] = [[] for _ in items]
         for at, (expert, part) in enumerate(zip(self.scorer.models, raised.T, strict=True)):

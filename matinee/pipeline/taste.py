@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from matinee.kernels import compiled
 from matinee.types import Floats, History, Ints, Query
 
 
@@ -78,6 +79,11 @@ class Told:
 
     def _weights(self, power: float, decay: float, without: Sequence[int]) -> Floats:
         m = len(self.items)
+        if (loops := compiled()) is not None:
+            faded = np.empty((1 + len(without), m), np.float32)
+            loops.faded(self.items, self.strength, power, decay, np.asarray(without, np.int64), faded)
+            faded.setflags(write=False)
+            return faded
         rank = np.arange(m)[::-1]
         ranks = np.broadcast_to(rank, (1 + len(without), m)).copy()
         gone = np.zeros((1 + len(without), m), np.bool_)

@@ -52,12 +52,11 @@ class Folded:
         heard = self.known[told.items]
         rows, weight = told.items[heard], weight[heard]
         old = rows < self.base.size
-        columns, sums = self.base.summed(self.base.near(rows[old]), weight[old] * self.rows[rows[old]])
-        late, more = self.since.summed(self.since.near(rows), weight)
+        columns, sums = self.base.sums(rows[old], weight[old] * self.rows[rows[old]], self.known)
+        late, more = self.since.sums(rows, weight, self.known)
         columns, at = np.unique(np.concatenate([columns, late]), return_inverse=True)
         total = np.bincount(at, np.concatenate([sums * self.columns[columns[at[: len(sums)]]], more]), len(columns))
-        keep = self.known[columns]
-        return self.base.found(columns[keep].astype(np.int64), total[keep].astype(np.float32), n)
+        return self.base.found(columns.astype(np.int64), total.astype(np.float32), n)
 
     def table(self, query: Query, items: Ints) -> Any:
         told = Told.of(query.history).below(len(self.known))

@@ -6,10 +6,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import ModuleType
 
 import numpy as np
 
-from matinee.models.blend import ENOUGH, Blend, level, shares, standard
+from matinee.kernels import compiled
+from matinee.models.blend import ENOUGH, FLAT, Blend, level, shares, standard
 from matinee.models.content import ContentModel
 from matinee.models.factors import Factors
 from matinee.models.linear import ItemWeights
@@ -85,15 +88,34 @@ class Opinion:
         return self.z if self.told is None else np.where(self.told, self.z, np.float32(np.nan))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Worked:
-    """What the last scoring of a thread left for the reasons of the same request: by expert its table and its opinions
-    (1, n) on the common scale."""
+    """What the last scoring of a thread left for the reasons of the same request: by expert its table and its scores
+    (1, n)."""
 
     query: Query
     candidates: Candidates
     tables: tuple[Table, ...]
-    opinions: tuple[Opinion, ...]
+    scores: tuple[Floats, ...]
+
+    @cached_property
+    def opinions(self) -> tuple[Opinion, ...]:
+        """The scores on the common scale, for NumPy."""
+        return tuple(standard_each(scores) for scores in self.scores)
+
+    @cached_property
+    def raw(self) -> Floats:
+        """(experts, n) the scores, for the compiled loops."""
+        n = len(self.candidates)
+        return np.concatenate([*self.scores, np.empty((0, n), np.float32)]).astype(np.float32, copy=False)
+
+    def trials(self, items: Sequence[int]) -> tuple[Floats, ...]:
+        """By expert (1 + len(items), n) scores by the whole history, then without each past item; (1, n) where all are
+        alike."""
+        return tuple(
+            own if isinstance(table, SameTable) else table.scores(items)
+            for table, own in zip(self.tables, self.scores, strict=True)
+        )
 
 
 class Memo(threading.local):
@@ -113,20 +135,26 @@ class QuickBlend:
         return self.blend.models
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
-        worked = self._worked(query, candidates)
-        score: Floats = level_each(worked.opinions, self.blend.weights, len(candidates))[0]
+        worked, n = self._worked(query, candidates), len(candidates)
+        if (loops := compiled()) is not None:
+            one: Floats = blended_by(loops, worked.raw[None], self.blend.weights, np.arange(n))[0]
+            return one
+        score: Floats = level_each(worked.opinions, self.blend.weights, n)[0]
         return score
 
-    def parts(self, query: Query, candidates: Candidates) -> Floats:
-        """(n, len(models)) what each expert adds to the weighted mean; NaN = no opinion."""
-        opinions = self._worked(query, candidates).opinions
-        columns = [opinion.with_silence()[0] for opinion in opinions]
+    def parts(self, query: Query, candidates: Candidates, picked: Ints) -> Floats:
+        """(len(picked), len(models)) what each expert adds to the weighted mean; NaN = no opinion."""
+        worked = self._worked(query, candidates)
+        if (loops := compiled()) is not None:
+            out = np.empty((len(picked), len(worked.raw)), np.float32)
+            loops.parts(worked.raw, self.blend.weights, np.ascontiguousarray(picked), out)
+            return out
+        columns = [opinion.with_silence()[0] for opinion in worked.opinions]
         parts = np.stack(columns, 1) if columns else np.empty((len(candidates), 0), np.float32)
         voices = Voices.of([~np.isnan(column) for column in columns], self.blend.weights, len(candidates))
         share = np.zeros((len(voices.told), len(columns)), np.float32)
         share[:, list(voices.experts)] = voices.shares
-        parts *= share[voices.pattern]
-        return parts
+        return np.asarray((parts * share[voices.pattern])[picked], np.float32)
 
     def terms(self, query: Query, candidates: Candidates, expert: int, picked: Ints) -> dict[str, Floats]:
         """By space what each past event adds to the expert's score of each picked candidate."""
@@ -135,12 +163,18 @@ class QuickBlend:
     def score_without(self, query: Query, candidates: Candidates, items: Sequence[int], picked: Ints) -> Floats:
         """(1 + len(items), len(picked)) scores of some of the candidates by the whole history, then without each past
         item, by one product an expert."""
-        worked = self._worked(query, candidates)
+        worked, n = self._worked(query, candidates), len(candidates)
+        trials = worked.trials(items)
+        if (loops := compiled()) is not None:
+            raw = np.empty((1 + len(items), len(trials), n), np.float32)
+            for expert, scores in enumerate(trials):
+                raw[:, expert] = scores
+            return blended_by(loops, raw, self.blend.weights, picked)
         opinions = tuple(
-            opinion if isinstance(table, SameTable) else standard_each(table.scores(items))
-            for table, opinion in zip(worked.tables, worked.opinions, strict=True)
+            opinion if isinstance(table, SameTable) else standard_each(scores)
+            for table, opinion, scores in zip(worked.tables, worked.opinions, trials, strict=True)
         )
-        return level_each(opinions, self.blend.weights, len(candidates), 1 + len(items), picked)
+        return level_each(opinions, self.blend.weights, n, 1 + len(items), picked)
 
     def forget(self) -> None:
         """Nothing of a person stays in memory when the request is over."""
@@ -152,9 +186,16 @@ class QuickBlend:
         if known is not None and known.query is query and known.candidates.items is candidates.items:
             return known
         tables = tuple(table_of(model, query, candidates) for model in self.models)
-        opinions = tuple(standard_each(table.scores()) for table in tables)
-        self._memo.worked = made = Worked(query, candidates, tables, opinions)
+        scores = tuple(table.scores() for table in tables)
+        self._memo.worked = made = Worked(query, candidates, tables, scores)
         return made
+
+
+def blended_by(loops: ModuleType, raw: Floats, weights: Floats, at: Ints) -> Floats:
+    """(k, len(at)) ``blend.level`` of the standardised scores (k, experts, n), of the candidates at some places."""
+    out = np.empty((len(raw), len(at)), np.float32)
+    loops.blended(raw, weights, ENOUGH, FLAT, np.ascontiguousarray(at), out)
+    return out
 
 
 def standard_each(scores: Floats) -> Opinion:
@@ -248,6 +289,8 @@ def _level(score: Floats, lacking: Ints, pattern: Ints, known: Doubles, voices: 
     part = voices.shares.astype(np.float64)
     whole = part[voices.full][0]
     reach = part @ together  # (k, patterns, experts)
-    slope = np.maximum((reach @ whole) / np.maximum((reach * part).sum(axis=2), 1e-9), 0)
+    spread = (reach * part).sum(axis=2)
+    told = spread > FLAT * known.shape[2]
+    slope = np.maximum(np.divide(reach @ whole, spread, out=np.zeros_like(spread), where=told), 0)
     own = score[:, lacking] - (part @ mean).T[:, pattern]
     score[:, lacking] = (whole @ mean)[:, None] + slope[:, pattern] * own

@@ -148,11 +148,13 @@ def listen(
     import uvicorn
     from threadpoolctl import threadpool_limits
 
+    from matinee import kernels
     from matinee.serve.http import application
     from matinee.serve.patience import patient
     from matinee.serve.service import Service
 
     prepare()
+    kernels.start()
     limits = library.settings.access
     service = Service(library, store)
     if shared is not None:

@@ -1,10 +1,14 @@
-"""The request path's forms of models say what the models say: item-to-item weights, the blend, its trials, lists."""
+"""The request path's forms of models say what the models say: item-to-item weights, the blend, its trials, lists. All
+of it by NumPy, and by the compiled loops where Numba is installed."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+from matinee import kernels
 from matinee.index.lists import Lists
 from matinee.models import load_recipe
 from matinee.models.blend import Blend, level, standard
@@ -19,7 +23,7 @@ from matinee.pipeline.sources import Nearest
 from matinee.pipeline.taste import without
 from matinee.protocols import Model
 from matinee.serve.factored import Factored
-from matinee.serve.quick import QuickBlend, level_each, standard_each
+from matinee.serve.quick import QuickBlend, blended_by, level_each, standard_each
 from matinee.types import Candidates, History, Interactions, Query
 from tests.contracts import stages
 from tests.contracts.checkerboard import checkerboard
@@ -27,6 +31,18 @@ from tests.contracts.checkerboard import query as board_query
 from tests.contracts.stages import NOW, unit
 
 N = 60
+
+
+@pytest.fixture(params=["numpy", "compiled"], autouse=True)
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="the extra 'fast' is not installed")
+        monkeypatch.setenv(kernels.OFF, "1")
+        assert kernels.start()
+    else:
+        kernels.stop()
+    yield str(request.param)
+    kernels.stop()
 
 
 def weights(seed: int, keep: int = 0) -> ItemWeights:
@@ -127,13 +143,15 @@ def test_the_quick_blend_and_its_trials_are_the_blend(rows: tuple[int, ...]) -> 
     items = np.array([r for r in range(24) if r != 5], np.int64)
     candidates = Candidates(items, np.full(len(items), np.nan, np.float32), np.zeros(len(items), np.int64))
     np.testing.assert_allclose(fast.score(asked, candidates), slow.score(asked, candidates), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(fast.parts(asked, candidates), slow.parts(asked, candidates), rtol=1e-4, atol=1e-5)
+    some = np.array([21, 3, 0])
+    np.testing.assert_allclose(
+        fast.parts(asked, candidates, some), slow.parts(asked, candidates)[some], rtol=1e-4, atol=1e-5
+    )
     trials = fast.score_without(asked, candidates, rows, np.arange(len(items)))
     assert trials.shape == (1 + len(rows), len(items))
     for k, cause in enumerate(rows, 1):
         told = slow.score(without(asked, cause), candidates)
         np.testing.assert_allclose(trials[k], told, rtol=1e-3, atol=1e-4)
-    some = np.array([21, 3, 0])
     np.testing.assert_allclose(fast.score_without(asked, candidates, rows, some), trials[:, some], rtol=1e-5, atol=1e-6)
     fast.forget()
     assert fast._memo.worked is None
@@ -176,6 +194,9 @@ def test_trials_are_levelled_as_each_by_itself(seed: int) -> None:
     np.testing.assert_allclose(level_each(opinions, weights, n, k), each, rtol=1e-3, atol=1e-4)
     some = chance.permutation(n)[:9]
     np.testing.assert_allclose(level_each(opinions, weights, n, k, some), each[:, some], rtol=1e-3, atol=1e-4)
+    if (loops := kernels.compiled()) is not None:
+        own = blended_by(loops, np.stack(raw, 1), weights, some)
+        np.testing.assert_allclose(own, each[:, some], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("lead", [0, 3, 8])
