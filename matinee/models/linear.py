@@ -3,7 +3,7 @@ item-kNN, co-occurrence, RP3beta. The score of item i is the sum over the histor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,30 @@ class ItemWeights:
                 part = slice(self.starts[row], self.starts[row + 1])
                 scores[self.columns[part]] += w * self.values[part]
         return np.where(self.known, scores, np.float32(np.nan)).astype(np.float32)
+
+    def score_batch(self, queries: Sequence[Query], items: Ints) -> Floats:
+        """(len(queries), len(items)) float32, as ``score`` row by row, by one sparse product for all."""
+        from scipy.sparse import csr_array
+
+        n = len(self.known)
+        ends, rows, weights = [0], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        for query in queries:
+            said = taste(query.history, n, self.power, self.decay)
+            heard = self.known[said.items]
+            rows.append(said.items[heard])
+            weights.append(said.weight[heard])
+            ends.append(ends[-1] + len(rows[-1]))
+        past = csr_array((np.concatenate(weights), np.concatenate(rows), ends), shape=(len(queries), n))
+        if len(self.starts):
+            scores = (past @ csr_array((self.values, self.columns, self.starts), shape=(n, n))).toarray()
+        else:
+            scores = past @ self.values
+        scores[np.diff(ends) == 0] = np.nan
+        scores[:, ~self.known] = np.nan
+        inside = (items >= 0) & (items < n)
+        if inside.all() and len(items) == n and (items == np.arange(n)).all():
+            return np.asarray(scores, np.float32)
+        return np.where(inside[None, :], scores[:, np.where(inside, items, 0)], np.float32(np.nan)).astype(np.float32)
 
     def retrieve(self, query: Query, n: int) -> Candidates:
         """The best n of the catalogue. O(history x n_items)."""

@@ -206,10 +206,11 @@ class MARecModel:
         warm, cold = self.shares(n)
         profiles = np.zeros((len(queries), self.content.shape[1]), np.float32)
         out = np.zeros((len(queries), n), np.float32)
+        known = len(self.share)
+        out[:, :known] = np.nan_to_num(self.ease.score_batch(queries, np.arange(known))) * warm[:known]
         for at, query in enumerate(queries):
-            said = taste(query.history, len(self.share), self.power)
+            said = taste(query.history, known, self.power)
             profiles[at] = self._profile(said)
-            out[at, : len(self.share)] = np.nan_to_num(self.ease.everything(query)) * warm[: len(self.share)]
             if not len(said.items):
                 out[at] = np.nan
         out += (profiles @ self.content.T) * cold

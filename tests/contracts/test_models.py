@@ -3,11 +3,14 @@ known, reasons that add up, and data at its smallest."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from matinee.models import RECIPES, load_model, load_recipe, tensors
-from matinee.models.linear import ItemWeights
+from matinee.models.batch import BatchScorer
+from matinee.models.linear import ItemWeights, item_weights
 from matinee.types import Candidates
 from tests.contracts.checkerboard import ITEMS, START, USERS, checkerboard, log, query, rated
 
@@ -124,6 +127,37 @@ def test_retrieve_is_the_order_of_score(name, fitted) -> None:
         np.testing.assert_allclose(everything[found.items], found.score, rtol=1e-4, atol=1e-5)
         rest = np.setdiff1d(np.arange(ITEMS), found.items)
         assert np.nanmax(everything[rest]) <= found.score[-1] + 1e-4
+
+
+BATCHES = ("linear:ItemWeights", "marec:MARecModel", "factors:Factors")
+BATCHED = sorted(name for name in RECIPES if RECIPES[name].model in BATCHES)
+
+
+@pytest.mark.parametrize("items", [list(range(ITEMS)), [3, ITEMS + 5, 0, 3, -1]])
+@pytest.mark.parametrize("kept", [0, 3])
+@pytest.mark.parametrize("name", BATCHED)
+def test_a_batch_is_each_query_by_itself(name, kept, items, fitted) -> None:
+    """Dense and sparse, repeats, dislikes, histories that say nothing, items out of reach."""
+    model = fitted(name)
+    weights = model.ease if name == "marec" else model
+    if kept and isinstance(weights, ItemWeights) and not len(weights.starts):  # as above ``DENSE_ITEMS``
+        sparse = item_weights(weights.name, weights.values, weights.known, weights.power, keep=kept)
+        model = replace(model, ease=sparse) if name == "marec" else sparse
+    assert isinstance(model, BatchScorer)
+    disliked = query([0, 4, 1])
+    disliked = replace(disliked, history=replace(disliked.history, strength=np.array([1, -1, 0.5], np.float32)))
+    queries = [
+        query([0, 4]),
+        query([]),
+        query([ITEMS + 5]),
+        disliked,
+        query([2, 2, 7, 0, 2]),
+        query(list(range(ITEMS))),
+    ]
+    asked = every(items)
+    each = np.stack([model.score(one, asked) for one in queries])
+    np.testing.assert_allclose(model.score_batch(queries, asked.items), each, rtol=1e-4, atol=1e-5)
+    assert not np.isnan(each[0]).all()
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
