@@ -115,8 +115,11 @@ def fetch_samples(library: Library, teller: Teller) -> list[Path]:
     if not n_clips and not n_films:
         first = got.failed[0][1]
         raise MatineeError("demo.nothing", first.en, first.zh, exit_code=1)
+    viewers = place / "viewers.csv"
+    n_viewers = samples.write_viewers(got.files, viewers) if n_films else 0
     teller.say(_t(f"  {n_clips} clips, {n_films} films", f"  {n_clips} 个片段，{n_films} 部电影"))
-    return [*([clips] if n_clips else []), *([films, events] if n_films else [])]
+    described = [viewers] if n_viewers else []
+    return [*([clips] if n_clips else []), *([films, events, *described] if n_films else [])]
 
 
 def require_own_store(path: Path) -> None:

@@ -94,6 +94,24 @@ def write_movies(files: dict[str, Path], items: Path, events: Path) -> int:
     return len(films)
 
 
+def write_viewers(files: dict[str, Path], target: Path) -> int:
+    """Writes who the viewers of MovieLens are, for first slates by group: age, gender and occupation, not where they
+    live. Returns how many, 0 when the file is not there."""
+    source = files.get("movielens/ml-100k.user")
+    if source is None:
+        return 0
+    out = StringIO()
+    told = csv.writer(out)
+    told.writerow(("user", "age", "gender", "occupation"))
+    rows = _table(source)
+    for row in rows:
+        told.writerow(
+            (f"viewer-{row['user_id:token']}", row["age:token"], row["gender:token"], row["occupation:token"])
+        )
+    _write(target, out.getvalue().encode())
+    return len(rows)
+
+
 def _table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))

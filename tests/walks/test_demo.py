@@ -15,9 +15,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from matinee.data.catalogue import read_users
 from matinee.demo import run
 from matinee.demo.manifest import manifest
-from matinee.demo.samples import Fetched, fetch, write_clips, write_movies
+from matinee.demo.samples import Fetched, fetch, write_clips, write_movies, write_viewers
 from matinee.errors import MatineeError
 from matinee.settings import Library
 from tests import weights
@@ -69,6 +70,19 @@ def test_a_sample_that_is_gone_is_reported_and_the_rest_goes_on(tmp_path, monkey
     assert write_movies(got.files, tmp_path / "items", tmp_path / "events") == 0
     assert write_clips(plan.samples, got.files, tmp_path / "clips.jsonl", lambda *_: None) == 1
     assert json.loads((tmp_path / "clips.jsonl").read_text())["properties"]["licence"] == there.licence
+
+
+def test_viewers_come_with_what_groups_are_made_of_and_not_with_where_they_live(tmp_path):
+    source = tmp_path / "ml-100k.user"
+    source.write_text(
+        "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n7\t24\tF\twriter\t85711\n"
+    )
+    target = tmp_path / "viewers.csv"
+    assert write_viewers({"movielens/ml-100k.user": source}, target) == 1
+    (row,) = [user for batch in read_users(target).batches() for user in batch]
+    assert (row.id, row.profile) == ("viewer-7", {"age": 24, "gender": "F", "occupation": "writer"})
+    assert "85711" not in target.read_text()
+    assert write_viewers({}, tmp_path / "none.csv") == 0
 
 
 @pytest.mark.parametrize("by", ["environment", "settings"])
