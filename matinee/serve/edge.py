@@ -91,11 +91,9 @@ class Edge:
         answer = Answer(send)
         if refusal := self._refusal(scope, headers):
             await answer.refuse(headers, refusal)
-        elif not scope["path"].startswith("/api/") or scope["path"].endswith(("/health", "/media")):
-            await self.app(scope, receive, answer.pass_on)  # cheap, or long by nature
+        elif not gated(scope["path"]):
+            await self.app(scope, receive, answer.pass_on)
         elif not await self.gate.enter():
-            if pause := self.gate.pause():
-                await asyncio.sleep(pause)
             await answer.refuse(headers, BUSY)
         else:
             try:
@@ -106,7 +104,8 @@ class Edge:
                     await answer.refuse(headers, SLOW)
             finally:
                 self.gate.leave()
-        self._told(scope, answer.status, time.perf_counter() - started)
+        route = str(scope.get("path_template") or "other")
+        count(self.metrics, scope["method"], route, answer.status, time.perf_counter() - started)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Refusal | None:
         host = headers.get(b"host", "")
@@ -129,16 +128,15 @@ class Edge:
             return _rate(wait)
         return None
 
-    def _told(self, scope: Scope, status: int, seconds: float) -> None:
-        """Counts the request under its route's pattern; ids of users and items are in no label and in no log line."""
-        route = str(scope.get("path_template") or "other")
-        labels = {"method": scope["method"], "route": route}
-        self.metrics.count("matinee_requests_total", status=str(status), **labels)
-        self.metrics.time("matinee_request_seconds", seconds, **labels)
-        self.metrics.tell()
-        if access.isEnabledFor(logging.INFO):
-            line = {**labels, "status": status, "ms": round(seconds * 1000, 2)}
-            access.info(msgspec.json.encode(line).decode())
+
+def count(metrics: Metrics, method: str, route: str, status: int, seconds: float) -> None:
+    """Counts a request under its route's pattern; ids of users and items are in no label and in no log line."""
+    metrics.count("matinee_requests_total", status=str(status), method=method, route=route)
+    metrics.time("matinee_request_seconds", seconds, method=method, route=route)
+    metrics.tell()
+    if access.isEnabledFor(logging.INFO):
+        line = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+        access.info(msgspec.json.encode(line).decode())
 
 
 class Answer:
@@ -160,6 +158,11 @@ class Answer:
         start = {"type": "http.response.start", "status": refusal.status, "headers": [*told, *refusal.headers]}
         await self.pass_on(start)
         await self.send({"type": "http.response.body", "body": content})
+
+
+def gated(path: str) -> bool:
+    """Whether a place at work is needed; not for what is cheap, or long by nature."""
+    return path.startswith("/api/") and not path.endswith(("/health", "/media"))
 
 
 def _key(headers: Headers) -> str:
@@ -197,7 +200,8 @@ KEY = Refusal(401, "key.needed", (
     "Send the key as 'Authorization: Bearer KEY'.", "请用 'Authorization: Bearer KEY' 发送密钥。",
 ), ((b"www-authenticate", b"Bearer"),))  # fmt: skip
 BUSY = Refusal(503, "server.busy", (
-    "More is asked than can be answered now. Try again in a second.", "请求过多，暂时无法处理。请一秒后重试。",
+    "More is asked than can be answered now. Try again soon; Retry-After says when.",
+    "请求过多，暂时无法处理。请稍后重试，等待时间见 Retry-After。",
 ), ((b"retry-after", b"1"),))  # fmt: skip
 SLOW = Refusal(503, "server.slow", (
     "The answer took too long and was given up. Ask for less, or try again.",
