@@ -21,6 +21,7 @@ log = logging.getLogger("matinee.serve")
 LOOK = 0.002  # seconds between two looks whether another took it
 LEFT = 0.1  # seconds after which it is taken all the same; half as long for the next one, until there is balance or
 TRUST = 1.0  # seconds have passed
+AT_ONCE = 16  # connections taken before anything else is done
 AGAIN = 1.0  # seconds until the next try where no more files may be opened
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -60,34 +61,44 @@ class SharingServer(uvicorn.Server):
         loop.call_later(seconds, self._listen)
 
     def _take(self) -> None:
-        """One connection, unless another process should have it. Called again while more wait."""
-        now = time.monotonic()
-        if not self.held.too_many(self.place) or now - self._forced > TRUST:
-            self._patience = LEFT
-        if self.held.too_many(self.place):
-            self._since = self._since or now
-            if now - self._since < self._patience:
-                self._rest(LOOK)
+        """What waits, as far as no other process should have it. Called again while more does."""
+        for _ in range(AT_ONCE):
+            if self._left_to_others() or not self._one():
                 return
-            self._patience, self._forced = self._patience / 2, now  # the others sleep
+
+    def _left_to_others(self) -> bool:
+        now, too_many = time.monotonic(), self.held.too_many(self.place)
+        if not too_many or now - self._forced > TRUST:
+            self._patience = LEFT
+        if not too_many:
+            return False
+        self._since = self._since or now
+        if now - self._since < self._patience:
+            self._rest(LOOK)
+            return True
+        self._patience, self._forced = self._patience / 2, now  # the others sleep
+        return False
+
+    def _one(self) -> bool:
+        """Takes one; False when there is none."""
+        self._since = 0.0
         try:
             connection, _ = self.bound.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
+            return False
         except OSError as error:
             if error.errno not in FULL:
                 raise
             log.error("no connection can be taken: %s", error)
             self._rest(AGAIN)
-            return
-        finally:
-            self._since = 0.0
+            return False
         connection.setblocking(False)
         loop = asyncio.get_running_loop()
         task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
         self._coming.add(task)
         task.add_done_callback(self._came)
         self._told()
+        return True
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: Any = self.config.http_protocol_class(

@@ -32,6 +32,7 @@ Headers = Mapping[bytes, str]
 access = logging.getLogger("matinee.access")
 SAFE = ("GET", "HEAD", "OPTIONS")
 COOKIE = "matinee_key"
+GONE = "matinee.gone"  # in the scope of a request whose client has gone away
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -87,7 +88,7 @@ class Edge:
         headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
         raw = scope.get("raw_path") or scope["path"].encode()
         path = raw.partition(b"?")[0].decode("latin-1")
-        scope = {**scope, "path": named(path, scope.get("query_string", b""))}
+        asked, scope = scope, {**scope, "path": named(path, scope.get("query_string", b""))}
         answer = Answer(send)
         if refusal := self._refusal(scope, headers):
             await answer.refuse(headers, refusal)
@@ -97,6 +98,8 @@ class Edge:
             await answer.refuse(headers, BUSY)
         else:
             try:
+                if GONE in asked:  # while it stood in line; its body could not be read any more
+                    return
                 async with asyncio.timeout(self.seconds):
                     await self.app(scope, receive, answer.pass_on)
             except TimeoutError:

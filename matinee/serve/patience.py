@@ -8,14 +8,14 @@ import asyncio
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from matinee.errors import Language
 from matinee.serve import words
-from matinee.serve.edge import BUSY, HEADERS, count, gated
+from matinee.serve.edge import BUSY, GONE, HEADERS, count, gated
 from matinee.serve.metrics import Metrics
 from matinee.serve.pressure import Gate
 from matinee.serve.problem import MEDIA_TYPE, body
@@ -75,6 +75,8 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
         self._release()
+        if self.cycle is not None:
+            cast(dict[str, Any], self.cycle.scope)[GONE] = True
         super().connection_lost(exc)
         if self.lost is not None:
             self.lost()

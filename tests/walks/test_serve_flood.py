@@ -137,6 +137,28 @@ def test_who_goes_away_while_held_back_is_forgotten(tmp_path: Path) -> None:
         assert flood.refused() - before <= 5 + 20  # who stayed, and what the crowd still had
 
 
+def test_nothing_is_worked_out_for_who_went_away_while_in_line(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "matinee.toml").write_text("[access]\nrunning = 1\nwaiting = 60\nseconds = 1.5\n")
+    with serving(tmp_path) as server, contextlib.ExitStack() as held:
+        told = lambda: server.client.get("/metrics").text  # noqa: E731
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        holding = held.enter_context(stuck(server))
+        time.sleep(0.2)
+        for _ in range(40):
+            with socket.create_connection(address) as one:
+                one.sendall(GET + b"\r\n")
+                time.sleep(0.005)
+        stays = held.enter_context(socket.create_connection(address, timeout=9))
+        stays.sendall(GET + b"\r\n")
+        time.sleep(0.2)
+        holding.close()
+        assert answer(stays).startswith(b"HTTP/1.1 200 OK")
+        time.sleep(0.2)
+        slates = re.findall(r'requests_total\{.*recommendations",status="200"\} (\S+)', told())
+        assert [float(n) for n in slates] == [1.0]
+
+
 def test_a_stop_does_not_wait_for_who_is_held_back(tmp_path: Path) -> None:
     with flooded(tmp_path, 10.0) as flood:
         crowd = [flood.ask(GET + b"\r\n") for _ in range(100)]
