@@ -3,7 +3,8 @@
 Prints p20, p50 and p99 in milliseconds for histories of 0, 10 and 200 events, in one thread of one process, and beside
 them the floor: the time to read every vector once, which an exact search cannot undercut, and the memory of the
 process. "processor" is the thread's own time: on a machine that others use too, that is what to believe. Last, what one
-item put through the API costs, with its vector, and the first slate after it.
+item put through the API costs, with its vector, and the first slate, search and filtered slate
+after it.
 """
 
 from __future__ import annotations
@@ -54,12 +55,16 @@ class Given:
     def text(self, text: str) -> dict[Space, Floats]:
         return {self.space: self.vector}
 
+    def asked(self, text: str) -> dict[str, Floats]:
+        return {}  # words are compared alone
+
 
 def writes(service: Service, dim: int, rounds: int = 5) -> None:
     vector = np.ones(dim, np.float32) / np.float32(np.sqrt(dim))
     service.reader = Given(service.state.catalogue.shelves["text"].space, vector)  # type: ignore[assignment]
+    took: list[tuple[float, ...]]
     for name, known in (("new", "new-{}"), ("changed", "i{}")):
-        took: list[tuple[float, ...]] = []
+        took = []
         for k in range(rounds):
             item = Item(id=known.format(k), title=f"Put {k}", categories=("theme 3",), creators=("maker 1",))
             steps = [time.perf_counter()]
@@ -71,6 +76,20 @@ def writes(service: Service, dim: int, rounds: int = 5) -> None:
             took.append(tuple(1000 * np.diff(steps)))
         put, first, second = np.median(took, axis=0)
         print(f"one item {name}: put {put:.1f} ms, first slate after it {first:.1f}, second {second:.1f} (medians)")
+    where = Ask(where='duration < 600 and "theme 3" in categories')
+    reads: dict[str, Callable[[], object]] = {
+        "search": lambda: asking.search(service, "words of theme 3", 20, "en"),
+        "filtered slate": lambda: asking.recommendations(service, "200-0", 20, where, "en"),
+    }
+    for name, ask in reads.items():
+        ask()
+        took = []
+        for k in range(rounds):
+            service.put_item(Item(id=f"i{k}", title=f"Put {k} again", categories=("theme 3",), creators=("maker 1",)))
+            asking.recommendations(service, "200-0", 20, Ask(), "en")  # takes what is not the point here on itself
+            took.append((_timed(ask), _timed(ask)))
+        first, second = np.median(took, axis=0)
+        print(f"{name}: first after a put {first:.1f} ms, second {second:.1f} (medians)")
 
 
 def main() -> None:

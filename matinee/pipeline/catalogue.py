@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from matinee.pipeline import patched
-from matinee.pipeline.expression import parse
+from matinee.pipeline import derived, patched
 from matinee.pipeline.fused import FUSED, Fusion
 from matinee.pipeline.shelf import Shelf, grown, with_vector
 from matinee.pipeline.tokens import Topics, topic_names
@@ -20,8 +19,6 @@ from matinee.protocols import Store
 from matinee.types import MODALITIES, Bools, Doubles, Floats, Ints, Item, Space
 
 LABELS = ("labels.frames", "labels.sound")
-NAMELESS = ("", "unknown", "untitled", "no title", "无标题", "未知")
-MASKS = 32  # filter texts whose answer is kept
 Labels = tuple[tuple[str, float], ...]
 Choose = Callable[[Mapping[Space, int]], Mapping[str, Space]]  # of the spaces with their counts, those to be read
 
@@ -101,17 +98,13 @@ class Catalogue:
     @cached_property
     def nameless(self) -> Bools:
         """(size,) items without a title, or whose title says that there is none."""
-        return np.fromiter(map(_nameless, self.items), np.bool_, self.size)
+        return np.fromiter(map(derived.nameless, self.items), np.bool_, self.size)
 
     @cached_property
     def lengths(self) -> Doubles:
         """(size,) seconds that each item lasts, as the catalogue or else its file says; NaN where nobody does."""
-        out = np.full(self.size, np.nan)
-        for row, item in enumerate(self.items):
-            told = item.duration if item is not None and item.duration else self.media.get(row, {}).get("duration")
-            if isinstance(told, int | float) and told > 0:
-                out[row] = told
-        return out
+        told = (derived.length(item, self.media.get(row, {})) for row, item in enumerate(self.items))
+        return np.fromiter(told, np.float64, self.size)
 
     @cached_property
     def timed(self) -> bool:
@@ -121,8 +114,7 @@ class Catalogue:
     @cached_property
     def order_of_arrival(self) -> Ints:
         """Rows that are alive, newest first: by release time where known, else by row (a later row arrived later)."""
-        rows = np.flatnonzero(self.alive)
-        return rows[np.lexsort((-rows, -self.released[rows]))].astype(np.int64)
+        return derived.arrival(self.alive, self.released)
 
     @cached_property
     def rarest(self) -> Ints:
@@ -136,36 +128,42 @@ class Catalogue:
     @cached_property
     def live(self) -> tuple[Doubles, Doubles]:
         """(size,) when each item is on: ``properties.live_from`` and ``live_until``, Unix seconds; +inf where never."""
-        times = np.full((2, self.size), np.inf)
-        for row, item in enumerate(self.items):
-            for side, name in enumerate(("live_from", "live_until")):
-                told = item.properties.get(name) if item else None
-                if isinstance(told, int | float) and not isinstance(told, bool):
-                    times[side, row] = told
-        return times[0], times[1]
+        times = np.array([derived.live(item) for item in self.items], np.float64).reshape(self.size, 2)
+        return times[:, 0].copy(), times[:, 1].copy()
 
     def where(self, text: str) -> Bools:
         """(size,) the items of which a filter text holds. O(size) once for each text, of which the last few are kept.
         Raises ``where.wrong``."""
-        if (known := self._masks.get(text)) is not None:
-            return known
-        test = parse(text, lambda item: [name for pair in self.topics.get(self.rows[item.id], ()) for name in pair])
-        mask = np.fromiter((item is not None and test.holds(item) for item in self.items), np.bool_, self.size)
-        while len(self._masks) >= MASKS:
-            self._masks.pop(next(iter(self._masks)), None)
-        self._masks[text] = mask
+        known = self.masks.get(text)
+        mask = derived.where(self, text, known)
+        if known is None or known[0] is not mask:
+            while len(self.masks) >= derived.MASKS and text not in self.masks:
+                self.masks.pop(next(iter(self.masks)), None)
+            self.masks[text] = (mask, ())
         return mask
 
     @cached_property
-    def _masks(self) -> dict[str, Bools]:
+    def masks(self) -> dict[str, derived.Mask]:
         return {}
+
+    @cached_property
+    def creators(self) -> dict[str, int]:
+        """The number of each creator whom an item names first."""
+        names: dict[str, int] = {}
+        for item in self.items:
+            derived.numbered(names, item)
+        return names
 
     @cached_property
     def creator(self) -> Ints:
         """(size,) for each row the number of its first creator; -1 where it names none."""
-        names: dict[str, int] = {}
-        told = (names.setdefault(i.creators[0], len(names)) if i and i.creators else -1 for i in self.items)
-        return np.fromiter(told, np.int64, self.size)
+        names = self.creators
+        return np.fromiter((derived.numbered(names, item) for item in self.items), np.int64, self.size)
+
+    @cached_property
+    def texts(self) -> list[derived.Texts | None]:
+        """By row the folded texts of an item, for matching words. O(size words)."""
+        return derived.all_texts(self.items, self.within)
 
     def without(self, row: int) -> Catalogue:
         """The same catalogue in which an item is gone. Copies the arrays: O(size)."""
@@ -174,7 +172,7 @@ class Catalogue:
         items = (*self.items[:row], None, *self.items[row + 1 :])
         rows = {known: r for known, r in self.rows.items() if r != row}
         fresh = replace(self, items=items, rows=rows, alive=alive, categories=patched.left(self, row))
-        patched.keep(self, fresh, row, {"nameless": (_nameless, False)})
+        derived.carry(self, fresh, row)
         return fresh
 
     def with_item(self, row: int, item: Item, vectors: Mapping[Space, Floats]) -> Catalogue:
@@ -197,12 +195,8 @@ class Catalogue:
             media=self.media, covers=self.covers, within=self.within, topics=self.topics,
             fusion=self.fusion,
         )  # fmt: skip
-        patched.keep(self, fresh, row, {"nameless": (_nameless, False)})
+        derived.carry(self, fresh, row)
         return fresh
-
-
-def _nameless(item: Item | None) -> bool:
-    return item is not None and item.title.strip().casefold() in NAMELESS
 
 
 def of_items(items: Sequence[Item | None], revision: int = 0) -> Catalogue:

@@ -117,7 +117,7 @@ class State:
         """The experts with a voice that learnt from what people did together."""
         return tuple(e for e in self.voiced if e.name in TOGETHER)
 
-    @cached_property
+    @property
     def words(self) -> Words:
         return Words.of(self.catalogue)
 
@@ -138,8 +138,6 @@ class State:
 
     def _like(self, **changes: Any) -> State:
         state = replace(self, **changes)
-        if "words" in self.__dict__:
-            state.__dict__["words"] = self.words
         for name, repeat in tuple(self._recommenders):
             for source in state.recommender_for(name, repeat=repeat).sources:
                 if isinstance(source, Popular | Starter):

@@ -32,6 +32,7 @@ Headers = Mapping[bytes, str]
 access = logging.getLogger("matinee.access")
 SAFE = ("GET", "HEAD", "OPTIONS")
 COOKIE = "matinee_key"
+GONE = "matinee.gone"  # in the scope of a request whose client has gone away
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -87,18 +88,18 @@ class Edge:
         headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
         raw = scope.get("raw_path") or scope["path"].encode()
         path = raw.partition(b"?")[0].decode("latin-1")
-        scope = {**scope, "path": named(path, scope.get("query_string", b""))}
+        asked, scope = scope, {**scope, "path": named(path, scope.get("query_string", b""))}
         answer = Answer(send)
         if refusal := self._refusal(scope, headers):
             await answer.refuse(headers, refusal)
-        elif not scope["path"].startswith("/api/") or scope["path"].endswith(("/health", "/media")):
-            await self.app(scope, receive, answer.pass_on)  # cheap, or long by nature
+        elif not gated(scope["path"]):
+            await self.app(scope, receive, answer.pass_on)
         elif not await self.gate.enter():
-            if pause := self.gate.pause():
-                await asyncio.sleep(pause)
             await answer.refuse(headers, BUSY)
         else:
             try:
+                if GONE in asked:  # while it stood in line; its body could not be read any more
+                    return
                 async with asyncio.timeout(self.seconds):
                     await self.app(scope, receive, answer.pass_on)
             except TimeoutError:
@@ -106,7 +107,8 @@ class Edge:
                     await answer.refuse(headers, SLOW)
             finally:
                 self.gate.leave()
-        self._told(scope, answer.status, time.perf_counter() - started)
+        route = str(scope.get("path_template") or "other")
+        count(self.metrics, scope["method"], route, answer.status, time.perf_counter() - started)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Refusal | None:
         host = headers.get(b"host", "")
@@ -129,16 +131,15 @@ class Edge:
             return _rate(wait)
         return None
 
-    def _told(self, scope: Scope, status: int, seconds: float) -> None:
-        """Counts the request under its route's pattern; ids of users and items are in no label and in no log line."""
-        route = str(scope.get("path_template") or "other")
-        labels = {"method": scope["method"], "route": route}
-        self.metrics.count("matinee_requests_total", status=str(status), **labels)
-        self.metrics.time("matinee_request_seconds", seconds, **labels)
-        self.metrics.tell()
-        if access.isEnabledFor(logging.INFO):
-            line = {**labels, "status": status, "ms": round(seconds * 1000, 2)}
-            access.info(msgspec.json.encode(line).decode())
+
+def count(metrics: Metrics, method: str, route: str, status: int, seconds: float) -> None:
+    """Counts a request under its route's pattern; ids of users and items are in no label and in no log line."""
+    metrics.count("matinee_requests_total", status=str(status), method=method, route=route)
+    metrics.time("matinee_request_seconds", seconds, method=method, route=route)
+    metrics.tell()
+    if access.isEnabledFor(logging.INFO):
+        line = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+        access.info(msgspec.json.encode(line).decode())
 
 
 class Answer:
@@ -160,6 +161,11 @@ class Answer:
         start = {"type": "http.response.start", "status": refusal.status, "headers": [*told, *refusal.headers]}
         await self.pass_on(start)
         await self.send({"type": "http.response.body", "body": content})
+
+
+def gated(path: str) -> bool:
+    """Whether a place at work is needed; not for what is cheap, or long by nature."""
+    return path.startswith("/api/") and not path.endswith(("/health", "/media"))
 
 
 def _key(headers: Headers) -> str:
@@ -197,7 +203,8 @@ KEY = Refusal(401, "key.needed", (
     "Send the key as 'Authorization: Bearer KEY'.", "请用 'Authorization: Bearer KEY' 发送密钥。",
 ), ((b"www-authenticate", b"Bearer"),))  # fmt: skip
 BUSY = Refusal(503, "server.busy", (
-    "More is asked than can be answered now. Try again in a second.", "请求过多，暂时无法处理。请一秒后重试。",
+    "More is asked than can be answered now. Try again soon; Retry-After says when.",
+    "请求过多，暂时无法处理。请稍后重试，等待时间见 Retry-After。",
 ), ((b"retry-after", b"1"),))  # fmt: skip
 SLOW = Refusal(503, "server.slow", (
     "The answer took too long and was given up. Ask for less, or try again.",

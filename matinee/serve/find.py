@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee.pipeline.catalogue import Catalogue
+from matinee.pipeline.derived import Texts
 from matinee.pipeline.fused import FUSED
 from matinee.pipeline.selectors import top_of
 from matinee.pipeline.shelf import Shelf
 from matinee.pipeline.tokens import folded, tokens
 from matinee.protocols import Model
-from matinee.types import EVENT_KINDS, MODALITIES, Candidates, Floats, History, Ints, Item, Query
+from matinee.types import EVENT_KINDS, MODALITIES, Candidates, Floats, History, Ints, Query
 
 BY = {"text": "text", "picture": "frames", "sound": "sound", "speech": "speech"}
 MEANT = {  # what spoke where a query met a space of this kind or name
@@ -99,17 +100,14 @@ def _merged(rows: Ints, likeness: dict[str, Floats], apart: dict[str, Floats], n
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The folded text of every living item, for matching words."""
+    """The folded texts of the items, for matching words: ``texts`` by row, ``rows`` (n,) those that are alive."""
 
     rows: Ints
-    texts: tuple[tuple[str, str, str, str], ...]  # title; tags, categories and creators; description; words within
+    texts: Sequence[Texts | None]
 
     @staticmethod
     def of(catalogue: Catalogue) -> Words:
-        rows = np.flatnonzero(catalogue.alive).astype(np.int64)
-        return Words(
-            rows, tuple((*_folded(catalogue.item(int(row))), catalogue.within.get(int(row), "")) for row in rows)
-        )
+        return Words(catalogue.living, catalogue.texts)
 
     def match(self, query: str) -> Floats:
         """(n,) in [0, 1] by living row: the share of the query's words that an item holds, more for the title."""
@@ -117,7 +115,8 @@ class Words:
         score = np.zeros(len(self.rows), np.float32)
         if not terms:
             return score
-        for i, (title, names, description, within) in enumerate(self.texts):
+        for i, told in enumerate(told for told in self.texts if told is not None):
+            title, names, description, within = told
             if title == whole:
                 score[i] = 1.0
                 continue
@@ -167,11 +166,3 @@ def clear(cosine: Floats, beside: Floats | None = None) -> Floats:
         return np.asarray(np.maximum(cosine, 0), np.float32)
     deviation = max(float(told.std()), 0.02)
     return np.asarray(np.clip((cosine - told.mean()) / deviation / FAR, 0.0, 1.0), np.float32)
-
-
-def _folded(item: Item) -> tuple[str, str, str]:
-    return (
-        folded(item.title),
-        folded(" ".join((*item.tags, *item.categories, *item.creators))),
-        folded(item.description),
-    )

@@ -24,6 +24,8 @@ from matinee.store.snapshot import read_log
 log = logging.getLogger("matinee.serve")
 EVERY = 300.0  # seconds after which a count is made anew when somebody asks
 REST = 20.0  # a count that is known to be behind rests for this many times what it took
+QUICK = 0.5  # seconds that a server waits for the count before it says where it is
+GLANCE = 0.05  # seconds that a request waits for a count that is not there, before it does without
 KEPT = 32  # orders for strangers that are kept
 
 
@@ -35,7 +37,9 @@ class Groups:
         self.least = library.settings.serving.group_least
         self._lock = threading.Lock()
         self._counts: GroupCounts | None = None
-        self._made, self._took, self._behind, self._at_it = 0.0, 0.0, True, False
+        self._made, self._took, self._behind = 0.0, 0.0, True
+        self._counting = threading.Lock()  # held by the one count that runs
+        self._patience: float | None = None  # who asks first waits; in a server only for ``GLANCE``
         self._starters: dict[int, tuple[Lift, Catalogue, Starter]] = {}
 
     def lift(self, user: str | None, ask: Ask) -> Lift | None:
@@ -69,20 +73,31 @@ class Groups:
             self._counts, self._behind = None, True
             self._starters.clear()
 
+    def start(self) -> None:
+        """Counts beside the requests of a server; when it is quick, before there are any."""
+        self._patience = GLANCE
+        if self.least:
+            self._begin(QUICK)
+
     def _current(self) -> GroupCounts | None:
+        """The last count; None while the first is made, and who is asked for then gets what all strangers get."""
         age = time.monotonic() - self._made
         if self._counts is None:
-            self._count(first=True)
-        elif (age > EVERY or (self._behind and age > REST * self._took)) and not self._at_it:
-            self._at_it = True
-            threading.Thread(target=self._count, name="matinee-groups", daemon=True).start()
+            self._begin(self._patience)
+        elif age > EVERY or (self._behind and age > REST * self._took):
+            self._begin(0.0)
         return self._counts
 
-    def _count(self, *, first: bool = False) -> None:
+    def _begin(self, patience: float | None) -> None:
+        """Starts a count unless one runs, and waits for it for so many seconds, None for as long as it takes."""
+        if self._counting.acquire(blocking=False):
+            thread = threading.Thread(target=self._count, name="matinee-groups", daemon=True)
+            thread.start()
+            thread.join(patience)
+
+    def _count(self) -> None:
         try:
             with self._lock:
-                if first and self._counts is not None:
-                    return  # another request has counted meanwhile
                 started = time.monotonic()
                 self._behind = False
                 fresh = counted(self.library, self.store, self.table, self.least)
@@ -93,7 +108,7 @@ class Groups:
         except MatineeError as error:
             log.error("groups: %s", error)
         finally:
-            self._at_it = False
+            self._counting.release()
 
 
 def counted(library: Library, store: Store, table: StrengthTable, least: int) -> GroupCounts:

@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-FLOOD = 300  # refusals a second at which each is held back for a second
-LONGEST = 2.0
+RATE = 30.0  # refusals a second of one process; what comes beyond them is held back, until it would be longer than
+LONGEST = 8.0  # seconds, or this share of what a request may take:
+SHARE = 0.8
 KNOWN = 10_000  # askers whose rate is kept
 
 
@@ -46,9 +48,10 @@ class Gate:
     patience: float = 2.0
     inside: int = 0
     in_line: int = 0
-    refused: int = 0
-    before: int = 0
-    second: float = 0.0
+    coming: int = 0  # let in by the protocol and not here yet: those of one turn of the event loop
+    longest: float = LONGEST
+    held: dict[object, Callable[[], object]] = field(default_factory=dict)  # who is held back, and what lets it go on
+    _next: float = 0.0  # when the last refusal so far goes out
     _places: asyncio.Semaphore | None = None
 
     async def enter(self) -> bool:
@@ -68,18 +71,24 @@ class Gate:
         self.inside += 1
         return True
 
+    def full(self) -> bool:
+        """Whether a request that came now would be refused."""
+        return self.inside + self.in_line + self.coming >= self.running + self.waiting
+
+    def have_come(self) -> None:
+        self.coming = 0
+
     def pause(self, now: float | None = None) -> float:
-        """Seconds to hold a refusal back: none while few are refused, up to ``LONGEST`` in a flood. Clients that ask
-        again at once would otherwise spend the time of those who are let in on being refused."""
+        """Seconds to hold a refusal back, so that ``RATE`` go out a second: none while fewer are refused, and never
+        more than ``longest``. Clients that ask again at once would otherwise spend the time of those who are let in on
+        being refused."""
         at = time.monotonic() if now is None else now
-        if at - self.second >= 1:
-            self.before = self.refused if at - self.second < 2 else 0
-            self.refused, self.second = 0, at
-        self.refused += 1
-        held = min(LONGEST, max(self.before, self.refused) / FLOOD)
-        return held if held >= 0.1 else 0.0
+        self._next = min(max(self._next, at - 1.0) + 1.0 / RATE, at + self.longest)
+        return self._next - at if self._next - at >= 0.1 else 0.0
 
     def leave(self) -> None:
         self.inside -= 1
         if self._places is not None:
             self._places.release()
+        if self.held and self.inside + self.in_line + self.coming < self.running + self.waiting // 2:
+            self.held.pop(next(iter(self.held)))()  # who came first

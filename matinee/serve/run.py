@@ -8,25 +8,20 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from matinee.errors import MatineeError
 from matinee.protocols import Store
 from matinee.serve.edge import Edge, is_loopback
 from matinee.serve.keys import SHORTEST, Keys, Role, digest
-from matinee.serve.pressure import Gate, Rates
+from matinee.serve.pressure import LONGEST, SHARE, Gate, Rates
 from matinee.serve.process import prepare
 from matinee.serve.schedule import scheduled
+from matinee.serve.share import Place
 from matinee.serve.workers import Task, several
 from matinee.settings import Access, Library
 from matinee.store import serving
-
-if TYPE_CHECKING:
-    import uvicorn
 
 KEY, HOSTS = "MATINEE_KEY", "MATINEE_HOSTS"
 MAKE_ONE = f"export {KEY}=$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
@@ -141,14 +136,15 @@ def serve(
 
 def listen(
     library: Library, store: Store, host: str, keys: Keys, bound: socket.socket, begun: Callable[[], None],
-    shared: Path | None = None,
+    place: Place | None = None,
 ) -> None:  # fmt: skip
-    """One process answers what comes in at a listening socket, until it is asked to stop. ``shared``: a folder in which
-    the workers of one server tell each other their counts."""
+    """One process answers what comes in at a listening socket, until it is asked to stop. ``place``: among the workers
+    of one server."""
     import uvicorn
     from threadpoolctl import threadpool_limits
 
     from matinee import kernels
+    from matinee.serve.accept import SharingServer
     from matinee.serve.http import application
     from matinee.serve.patience import patient
     from matinee.serve.service import Service
@@ -157,19 +153,20 @@ def listen(
     kernels.start()
     limits = library.settings.access
     service = Service(library, store)
-    if shared is not None:
-        service.metrics.share(shared)
+    if place is not None:
+        service.metrics.share(place.folder)
+    gate = Gate(limits.running, limits.waiting, longest=min(LONGEST, SHARE * limits.seconds))
     app = Edge(
-        application(service), allowed_hosts(host), keys, Rates(limits.rate, limits.burst),
-        Gate(limits.running, limits.waiting), service.metrics, limits.seconds,
+        application(service), allowed_hosts(host), keys, Rates(limits.rate, limits.burst), gate, service.metrics,
+        limits.seconds,
     )  # fmt: skip
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
-        http=patient(limits.seconds),
-        backlog=1 if shared else BACKLOG,
+        http=patient(limits.seconds, gate, service.metrics),
+        backlog=BACKLOG,
         timeout_graceful_shutdown=DRAIN, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(config) if place is None else SharingServer(config, bound, place)
 
     def stop(*_: object) -> None:
         server.should_exit = True  # also before uvicorn listens to signals itself
@@ -178,19 +175,9 @@ def listen(
     with _signals_end_quietly(stop), threadpool_limits(1, "blas"):
         service.warm()
         begun()
-        if shared is not None:
-            threading.Thread(target=_lengthen, args=(server, bound), daemon=True).start()
         service.reader.start()
         service.seeker.start(service.reader.wait)  # one after the other: they share the text encoder
         server.run(sockets=[bound])
-
-
-def _lengthen(server: uvicorn.Server, bound: socket.socket) -> None:
-    """Of workers at one socket each is to accept one connection at a time, or the first to wake takes them all; asyncio
-    knows one number for that and for the length of the kernel's queue, which is set right here."""
-    while not server.started:
-        time.sleep(0.01)
-    bound.listen(BACKLOG)
 
 
 @contextmanager

@@ -175,8 +175,9 @@ class Service:
                 book.took, book.running = book.ended - started, False
 
     def warm(self) -> None:
-        """Tells the collector of garbage that what there is now will stay: going through all items would cost every so
-        many requests 10 ms."""
+        """Before the first request: groups of people are counted, and the collector of garbage is told that what there
+        is now will stay: going through all items would cost every so many requests 10 ms."""
+        self.groups.start()
         gc.collect()
         gc.freeze()
 

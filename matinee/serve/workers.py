@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from matinee.errors import MatineeError
+from matinee.serve.share import ABSENT, Held, Place
 from matinee.settings import Library
 
 log = logging.getLogger("matinee.serve")
@@ -37,6 +38,7 @@ class Task(msgspec.Struct, frozen=True):
     host: str = "127.0.0.1"
     socket: int = -1
     shared: str = ""
+    place: int = 0
 
 
 def several(library: Library, bound: socket.socket, task: Task, count: int, begun: Callable[[], None]) -> None:
@@ -44,7 +46,9 @@ def several(library: Library, bound: socket.socket, task: Task, count: int, begu
     stopping = threading.Event()
     with tempfile.TemporaryDirectory(prefix="matinee-") as shared:
         told = msgspec.structs.replace(task, socket=bound.fileno(), shared=shared)
-        workers = [Worker(told) for _ in range(count)]
+        Held.make(Path(shared), count)
+        held = Held(Path(shared))
+        workers = [Worker(msgspec.structs.replace(told, place=place)) for place in range(count)]
         before = _on_signals(stopping.set)
         try:
             for worker in workers:
@@ -54,9 +58,10 @@ def several(library: Library, bound: socket.socket, task: Task, count: int, begu
             begun()
             while not stopping.wait(0.2):
                 for worker in workers:
-                    worker.keep_alive()
+                    worker.keep_alive(held)
         finally:
             _end(workers)
+            held.close()
             for number, handler in before:
                 signal.signal(number, handler)
 
@@ -86,12 +91,13 @@ class Worker:
                 exit_code=1,
             )
 
-    def keep_alive(self) -> None:
+    def keep_alive(self, held: Held) -> None:
         """Starts it anew when it died, after a pause."""
         if self.process is None or self.process.poll() is None:
             return
         now = time.monotonic()
         if not self.again:
+            held.tell(self.task.place, ABSENT)
             log.error("worker %d died (%s); another takes its place", self.process.pid, self.process.returncode)
             self.again = now + PAUSE
         elif now >= self.again:
@@ -144,7 +150,7 @@ def work(task: Task) -> None:
         with socket.socket(fileno=task.socket) as bound:
             listen(
                 library, store, task.host, keys_for(task.host, library.settings.access), bound, _ready,
-                Path(task.shared),
+                Place(Path(task.shared), task.place),
             )  # fmt: skip
     finally:
         store.close()

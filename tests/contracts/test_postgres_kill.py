@@ -53,6 +53,7 @@ class Harness:
     postgres: Postgres
     address: str
     early: bool = False
+    profiles: bool = False  # what is known of people is written, instead of events
     acknowledged: set[int] = field(default_factory=set)
     found: Counter[str] = field(default_factory=Counter)
     numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -88,20 +89,27 @@ class Harness:
             if self.early:
                 self.acknowledged.add(n)
             try:
-                store.append(batch(n))
+                self.put(store, n)
             except MatineeError as error:
                 if error.code != "store.unreachable":
                     self.found[error.code] += 1
                 return
             self.acknowledged.add(n)
 
+    def put(self, store, n: int) -> None:
+        if self.profiles:
+            store.put_profiles({f"{n}.{k}": {"n": n, "country": "CN"} for k in range(BATCH)})
+        else:
+            store.append(batch(n))
+
     def judge(self) -> None:
         with closing(open_store(self.address)) as store:
-            kept = Counter(int(store_id.split(".")[0]) for store_id in ids(store))
+            kept = Counter(int(store_id.split(".")[0]) for store_id in (people if self.profiles else ids)(store))
             self.found["torn"] += sum(count != BATCH for count in kept.values())
             self.found["lost"] += len(self.acknowledged - set(kept))
             counts = store.counts()
-            self.found["miscounted"] += (counts.users, counts.events) != (len(kept), BATCH * len(kept))
+            expected = (BATCH * len(kept), 0) if self.profiles else (len(kept), BATCH * len(kept))
+            self.found["miscounted"] += (counts.users, counts.events) != expected
             sequence = store.log().sequence.tolist()
             self.found["disordered"] += sequence != sorted(set(sequence))
         self.found = +self.found
@@ -111,20 +119,30 @@ def ids(store) -> list[str]:
     return [event.id for _, event in store.events_after(-1, 10**9)]
 
 
+def people(store) -> list[str]:
+    """Those of whom anything is known, and it is what was put with them."""
+    names = dict(store.users())
+    told = {names[row]: profile for row, profile in store.profiles()}
+    assert all(name.startswith(f"{profile['n']}.") for name, profile in told.items())
+    return list(told)
+
+
+@pytest.mark.parametrize("profiles", [False, True], ids=["events", "profiles"])
 @pytest.mark.parametrize("kills", [6, pytest.param(150, marks=pytest.mark.torture)])
-def test_nothing_acknowledged_is_lost(postgres: Postgres, kills: int) -> None:
+def test_nothing_acknowledged_is_lost(postgres: Postgres, kills: int, profiles: bool) -> None:
     with postgres.database() as address:
-        harness = Harness(postgres, address)
+        harness = Harness(postgres, address, profiles=profiles)
         harness.run(kills, seed=kills)
         assert harness.kills == kills
         assert harness.found == Counter()
         assert len(harness.acknowledged) > 2 * kills
 
 
-def test_the_harness_finds_an_acknowledgement_before_the_commit(postgres: Postgres) -> None:
+@pytest.mark.parametrize("profiles", [False, True], ids=["events", "profiles"])
+def test_the_harness_finds_an_acknowledgement_before_the_commit(postgres: Postgres, profiles: bool) -> None:
     """Three writers are at it at any time: a few kills are enough to catch one between saying and doing."""
     with postgres.database() as address:
-        harness = Harness(postgres, address, early=True)
+        harness = Harness(postgres, address, early=True, profiles=profiles)
         harness.run(20, seed=1)
         assert harness.found["lost"]
 

@@ -237,9 +237,25 @@ def merge(folder: Path, n: int, safe: bool, say: Say) -> None:
             n += 1
 
 
+def profile(folder: Path, n: int, safe: bool, say: Say) -> None:
+    """What is known of some people, and of one of whom it changes each time."""
+    with closing(SQLiteStore(folder / "matinee.db")) as store:
+        while True:
+            told: dict[str, dict[str, Any]] = {f"p{n}.{k}": {"n": n, "country": "CN"} for k in range(BATCH)}
+            told["one"] = {"n": n, "note": "x" * 900}
+            if safe:
+                store.put_profiles(told)
+            else:
+                for user, known in told.items():
+                    store.put_profiles({user: known})
+            say(n)
+            n += 1
+
+
 OPERATIONS = {
     "event": event, "batch": batch, "threads": threads, "ingest": take_in, "release": release, "erase": erase,
     "migrate": migrate, "backup": back_up, "restore": put_back, "merge": merge,
+    "profile": profile,
 }  # fmt: skip
 
 

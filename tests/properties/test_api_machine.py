@@ -24,7 +24,9 @@ from matinee.protocols import Appended
 from matinee.serve.edge import Edge
 from matinee.serve.http import application
 from matinee.serve.intake import Batch
+from matinee.serve.metrics import Metrics
 from matinee.serve.patience import patient
+from matinee.serve.pressure import Gate
 from matinee.serve.reading import Reader
 from matinee.serve.run import bind
 from matinee.serve.service import Service
@@ -81,7 +83,8 @@ class Wire:
 
     def __init__(self, app: Litestar) -> None:
         config = uvicorn.Config(
-            Edge(app), http=patient(5.0), log_config=None, access_log=False, lifespan="off", ws="none"
+            Edge(app), http=patient(5.0, Gate(), Metrics()), log_config=None, access_log=False, lifespan="off",
+            ws="none",
         )  # fmt: skip
         self.bound, self.server = bind("127.0.0.1", 0), uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, args=([self.bound],), daemon=True)

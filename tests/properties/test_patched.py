@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from matinee.pipeline.catalogue import Catalogue, of_items
 from matinee.pipeline.shelf import LARGE, Shelf
+from matinee.serve.find import Words
 from matinee.types import Item, Space
 
 SPACE = Space("text", "test", 4)
@@ -15,8 +16,12 @@ FEW = st.sampled_from(["a", "b", "c", "d"])
 ITEM = st.builds(
     Item, id=st.just("-"), title=st.sampled_from(["", "Unknown", "A title"]), collection=FEW,
     categories=st.lists(FEW, max_size=3).map(tuple), released=st.none() | st.floats(0, 10),
-    expires=st.none() | st.floats(0, 10),
+    expires=st.none() | st.floats(0, 10), creators=st.lists(FEW, max_size=2).map(tuple),
+    duration=st.none() | st.floats(1, 900), tags=st.lists(FEW, max_size=1).map(tuple),
+    properties=st.dictionaries(st.sampled_from(["live_from", "live_until"]), st.floats(0, 9) | st.booleans()),
 )  # fmt: skip
+FILTERS = ('"a" in categories', "duration < 300", 'title == "a title" or "b" in tags', '"a" in topics')
+KEPT = {"nameless", "lengths", "live", "order_of_arrival", "creator", "creators", "masks", "texts"}
 STEP = st.tuples(st.integers(0, 8), st.none() | ITEM, st.booleans())
 
 
@@ -29,8 +34,23 @@ def told(catalogue: Catalogue) -> dict[str, object]:
         "categories": {name: rows.tolist() for name, rows in catalogue.categories.items()},
         "released": catalogue.released[catalogue.alive].tolist(),
         "expires": catalogue.expires[catalogue.alive].tolist(),
-        "nameless": catalogue.nameless.tolist(),
+        **worked_out(catalogue),
     }  # fmt: skip
+
+
+def worked_out(catalogue: Catalogue) -> dict[str, object]:
+    """What is kept for every item once it was asked for."""
+    names = {number: name for name, number in catalogue.creators.items()}
+    return {
+        "nameless": catalogue.nameless.tolist(),
+        "lengths": np.nan_to_num(catalogue.lengths, nan=-1).tolist(),
+        "live": [times.tolist() for times in catalogue.live],
+        "order": catalogue.order_of_arrival.tolist(),
+        "creator": [names.get(number) for number in catalogue.creator.tolist()],
+        "where": {text: catalogue.where(text).tolist() for text in FILTERS},
+        "texts": catalogue.texts,
+        "match": Words.of(catalogue).match("a title").tolist(),
+    }
 
 
 @given(st.lists(ITEM, max_size=5), st.lists(STEP, max_size=12))
@@ -39,7 +59,7 @@ def test_change_by_change_as_all_at_once(first: list[Item], steps: list[tuple[in
     catalogue = of_items(items)
     for row, item, look in steps:
         if look:
-            assert len(catalogue.nameless) == catalogue.size  # worked out now, and kept from then on
+            worked_out(catalogue)  # now, and kept from then on
         if item is None:
             if row < len(items) and items[row] is not None:
                 items[row], catalogue = None, catalogue.without(row)
@@ -48,7 +68,23 @@ def test_change_by_change_as_all_at_once(first: list[Item], steps: list[tuple[in
         items[row] = Item(**{**fields(item), "id": f"i{row}"})
         catalogue = catalogue.with_item(row, items[row], {})
     fresh = of_items(items)
+    if any(step[2] for step in steps):
+        assert set(catalogue.__dict__) >= KEPT  # none was dropped, so none is worked out from nothing here
     assert told(catalogue) == told(fresh)
+
+
+def test_a_filter_text_is_asked_again_only_of_what_changed() -> None:
+    items = [Item(id=f"i{row}", title="x", duration=float(row)) for row in range(50)]
+    catalogue = of_items(items)
+    before = catalogue.where("duration < 10")
+    assert catalogue.where("duration < 10") is before
+    catalogue = catalogue.with_item(3, Item(id="i3", title="x", duration=99.0), {}).without(4)
+    catalogue = catalogue.with_item(51, Item(id="i51", title="x", duration=1.0), {})
+    assert catalogue.masks["duration < 10"][1] == (3, 4, 51)
+    after = catalogue.where("duration < 10")
+    assert np.flatnonzero(after).tolist() == [0, 1, 2, 5, 6, 7, 8, 9, 51]
+    assert np.flatnonzero(before).tolist() == list(range(10))  # requests under way go on with theirs
+    assert catalogue.where("duration < 10") is after
 
 
 def fields(item: Item) -> dict[str, object]:

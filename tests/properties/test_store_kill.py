@@ -219,10 +219,23 @@ def judge_merge(folder: Path, acked: Acked) -> Counter[str]:
     return +wrong
 
 
+def judge_profile(folder: Path, acked: Acked) -> Counter[str]:
+    with closing(SQLiteStore(folder / "matinee.db")) as store:
+        names = dict(store.users())
+        told = {names[row]: profile for row, profile in store.profiles()}
+        users = store.counts().users
+    one = told.pop("one", {"n": -1})["n"]
+    kept = Counter(profile["n"] for profile in told.values())
+    return +Counter(
+        lost=len(acked - set(kept)), torn=sum(1 for people in kept.values() if people != BATCH),
+        mixed=int(one != max(kept, default=-1)), miscounted=int(users != len(names)),
+    )  # fmt: skip
+
+
 JUDGES: dict[str, Callable[[Path, Acked], Counter[str]]] = {
     "event": judge_events, "batch": judge_batches, "threads": judge_batches, "ingest": judge_ingest,
     "release": judge_release, "erase": judge_erase, "migrate": judge_migrate, "backup": judge_backup,
-    "restore": judge_restore, "merge": judge_merge,
+    "restore": judge_restore, "merge": judge_merge, "profile": judge_profile,
 }  # fmt: skip
 
 
@@ -261,7 +274,7 @@ def prepare(operation: str, folder: Path) -> None:
 
 SHARES = {
     "event": 130, "batch": 110, "threads": 120, "ingest": 70, "release": 100, "erase": 130, "migrate": 100,
-    "backup": 70, "restore": 90, "merge": 120,
+    "backup": 70, "restore": 90, "merge": 120, "profile": 120,
 }  # fmt: skip
 
 

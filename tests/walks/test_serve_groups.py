@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from matinee.client import Client
 from matinee.data.strength import StrengthTable
 from matinee.serve import groups
 from matinee.serve.keys import digest
+from matinee.serve.service import Ask, Service
 from matinee.settings import Library
 from matinee.store import open_store
 from matinee.types import Event, Item
@@ -158,3 +161,64 @@ def test_the_log_is_read_for_groups_only_where_somebody_has_a_profile(
         store.put_profiles({"ann": {"country": "CN"}})
         groups.counted(library, store, StrengthTable(), 1)
         assert read == [library.path]
+
+
+class Slow:
+    """A log that takes as long to read as is wished."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go, self.reads, whole = threading.Event(), 0, groups.read_log
+
+        def read(*told: Any) -> Any:
+            self.reads += 1
+            assert self.go.wait(20)
+            return whole(*told)
+
+        monkeypatch.setattr(groups, "read_log", read)
+
+
+def test_nobody_waits_while_groups_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path)
+    library, slow = Library.open(tmp_path), Slow(monkeypatch)
+    with closing(open_store(library.database)) as store:
+        service = Service(library, store)
+        begun = time.monotonic()
+        service.warm()  # the log is long: the server starts all the same
+        assert time.monotonic() - begun < groups.QUICK + 2
+        ask = Ask(country="CN", diversity=0.0)
+        plain = service.recommend(None, 8, Ask(diversity=0.0))[0].items.tolist()
+        begun = time.monotonic()
+        assert all(service.recommend(None, 8, ask)[0].items.tolist() == plain for _ in range(5))
+        assert time.monotonic() - begun < 2
+        assert slow.reads == 1  # one count, however many ask
+        slow.go.set()
+        end = time.monotonic() + 20
+        while service.recommend(None, 8, ask)[0].items.tolist() == plain:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert sum(row >= 40 for row in service.recommend(None, 8, ask)[0].items) >= 6
+        slow.go.clear()
+        service.groups.forget()  # as after an erasure: nothing that was counted before is used meanwhile
+        assert service.recommend(None, 8, ask)[0].items.tolist() == plain
+        slow.go.set()
+        for thread in threading.enumerate():
+            if thread.name == "matinee-groups":
+                thread.join(20)
+
+
+def test_a_server_starts_with_groups_that_are_quickly_counted_and_a_single_question_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    library, slow = Library.open(tmp_path), Slow(monkeypatch)
+    with closing(open_store(library.database)) as store:
+        slow.go.set()
+        server = Service(library, store)
+        server.warm()
+        assert slow.reads == 1
+        assert sum(row >= 40 for row in server.recommend(None, 8, Ask(country="CN", diversity=0.0))[0].items) >= 6
+        assert slow.reads == 1
+        slow.go.clear()
+        threading.Timer(0.3, slow.go.set).start()
+        alone = Service(library, store)  # as the command line asks
+        assert sum(row >= 40 for row in alone.recommend(None, 8, Ask(country="CN", diversity=0.0))[0].items) >= 6

@@ -147,15 +147,3 @@ def test_the_log_and_feedback_want_their_roles(tmp_path: Path) -> None:
         assert [status(role, "GET", "events") for role in ("read", "write", "admin")] == [403, 403, 200]
         assert [status(role, "POST", "slates/s/feedback") for role in ("read", "write", "admin")] == [403, 202, 202]
         assert [status(role, "GET", "users/u1/reasons/i3") for role in ("read", "write", "admin")] == [200, 200, 200]
-
-
-def test_refusals_of_a_flood_are_held_back_and_few_are_not() -> None:
-    from matinee.serve.pressure import LONGEST, Gate
-
-    gate = Gate()
-    assert [gate.pause(10.0 + k / 100) for k in range(20)] == [0.0] * 20
-    flood = [gate.pause(20.0 + k / 5000) for k in range(3000)]
-    assert flood[0] == 0.0
-    assert flood[-1] == LONGEST
-    assert gate.pause(21.0) == LONGEST  # what the second before saw counts in the next one
-    assert gate.pause(30.0) == 0.0
