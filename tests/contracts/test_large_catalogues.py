@@ -17,6 +17,7 @@ from matinee.models.linear import from_csr
 from matinee.models.ridge import Moments, RidgeTransitions, moments
 from matinee.models.rows import shared_out
 from matinee.models.sparse_ridge import _positive, kept, local_weights
+from matinee.types import Interactions
 from tests.contracts.checkerboard import ITEMS, START, checkerboard, log, query
 
 
@@ -183,3 +184,16 @@ def test_ridge_local_is_not_far_from_the_dense_one(monkeypatch) -> None:
     others = ~np.eye(30, dtype=bool)
     assert np.corrcoef(found[others], exact[others])[0, 1] > 0.95
     assert np.corrcoef(found.T[others], exact[others])[0, 1] < 0.5, "a control: which comes first matters"
+
+
+def test_a_ridge_over_the_watched_is_the_ridge_over_all() -> None:
+    """Items that nobody has watched, among the others, change nothing but their own places."""
+    data = noise()
+    wide = np.sort(np.random.default_rng(0).permutation(90)[: data.n_items])
+    among = Interactions(data.users, wide[data.items], data.at, data.strength, data.n_users, 90)
+    alone, found = RidgeTransitions().fit(data), RidgeTransitions().fit(among)
+    assert found.known.sum() == alone.known.sum() <= data.n_items
+    np.testing.assert_allclose(found.values[np.ix_(wide, wide)], alone.values, rtol=1e-4, atol=1e-6)
+    others = np.setdiff1d(np.arange(90), wide)
+    assert not found.values[others].any()
+    assert not found.values[:, others].any()
