@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from matinee.models.blend import Blend
 from matinee.models.blended import Blended
 from matinee.models.common import watched
-from matinee.models.ease import SQUARE_ITEMS
 from matinee.types import Interactions
 
 SQUARE = 8_000  # items up to which square matrices over items are a matter of seconds
@@ -42,11 +41,9 @@ def experts(data: Interactions) -> tuple[str, ...]:
     if events >= FEW:
         chosen += ["item_knn", "transitions", "ials", "ease"]  # above 12,000 items EASE needs no square
         if n <= SQUARE:
-            chosen += ["rp3beta", "user_knn"]
-        if n <= SQUARE_ITEMS:  # a minute at most, and the best single recipe of thin logs: docs/benchmarks-quality.md
-            chosen += ["transitions_ridge"]
-        if n <= SQUARE and events >= DENSE * known:
-            chosen += ["transitions_memories"]
+            chosen += ["rp3beta", "user_knn", "transitions_ridge"]
+            if events >= DENSE * known:
+                chosen += ["transitions_memories"]
     elif events:
         chosen += ["item_knn", "transitions"]
     if events >= FEW and n <= LARGE and (data.features or data.facts):
