@@ -118,8 +118,8 @@ def fetch_samples(library: Library, teller: Teller) -> list[Path]:
     viewers = place / "viewers.csv"
     n_viewers = samples.write_viewers(got.files, viewers) if n_films else 0
     teller.say(_t(f"  {n_clips} clips, {n_films} films", f"  {n_clips} 个片段，{n_films} 部电影"))
-    described = [viewers] if n_viewers else []
-    return [*([clips] if n_clips else []), *([films, events, *described] if n_films else [])]
+    told = ((clips, n_clips), (films, n_films), (events, n_films), (viewers, n_viewers))
+    return [path for path, rows in told if rows]
 
 
 def require_own_store(path: Path) -> None:

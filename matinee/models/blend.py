@@ -18,9 +18,7 @@ POOL = 200
 RIDGES = (0.01, 0.1, 0.3, 1.0, 3.0)
 FLOOR = 0.01
 CELLS = 1 << 23  # scores held at once while weights are learnt: 32 MiB
-FLAT = (
-    1e-9  # variance on the common scale, below which what some experts say of all is one and the same but for rounding
-)
+FLAT = 1e-9  # variance on the common scale, below which experts say one and the same of all but for rounding
 ENOUGH = 10  # candidates that every expert knows, below which nothing can be said about the scale of the others
 
 

@@ -30,10 +30,10 @@ def top(scores: Floats, n: int) -> Candidates:
 
 
 def pick(scores: Floats, items: Ints) -> Floats:
-    """(len(items),) float32 of a (n_items,) score; NaN for rows that it does not reach."""
-    out = np.full(len(items), np.nan, np.float32)
-    inside = (items >= 0) & (items < len(scores))
-    out[inside] = scores[items[inside]]
+    """(..., len(items)) float32 of (..., n_items) scores; NaN for rows that they do not reach."""
+    out = np.full((*scores.shape[:-1], len(items)), np.nan, np.float32)
+    inside = (items >= 0) & (items < scores.shape[-1])
+    out[..., inside] = scores[..., items[inside]]
     return out
 
 

@@ -64,8 +64,7 @@ class Factors:
                 person[:] = np.linalg.solve(left, right.sum(0))
         scores = people @ self.items.T
         scores[:, ~self.known] = np.nan
-        inside = (items >= 0) & (items < len(self.known))
-        return np.where(inside[None, :], scores[:, np.where(inside, items, 0)], np.float32(np.nan))
+        return pick(scores, items)
 
     def retrieve(self, query: Query, n: int) -> Candidates:
         """The best n of the catalogue. O(n_items x dims + dims^3)."""

@@ -67,10 +67,7 @@ class ItemWeights:
             scores = past @ self.values
         scores[np.diff(ends) == 0] = np.nan
         scores[:, ~self.known] = np.nan
-        inside = (items >= 0) & (items < n)
-        if inside.all() and len(items) == n and (items == np.arange(n)).all():
-            return np.asarray(scores, np.float32)
-        return np.where(inside[None, :], scores[:, np.where(inside, items, 0)], np.float32(np.nan)).astype(np.float32)
+        return pick(scores, items)
 
     def retrieve(self, query: Query, n: int) -> Candidates:
         """The best n of the catalogue. O(history x n_items)."""

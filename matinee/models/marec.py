@@ -215,8 +215,7 @@ class MARecModel:
                 out[at] = np.nan
         out += (profiles @ self.content.T) * cold
         out[:, warm + cold <= 0] = np.nan
-        inside = (items >= 0) & (items < n)
-        return np.where(inside[None, :], out[:, np.where(inside, items, 0)], np.float32(np.nan))
+        return pick(out, items)
 
     def explain(self, query: Query, items: Ints) -> Floats:
         """(len(items), len(history)) float32; rows sum to the score."""

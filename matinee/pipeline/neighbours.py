@@ -87,9 +87,7 @@ class Neighbours:
         if self._loops is not None:
             return self.found(*self.sums(rows, weight, self.known), n)
         cells = self._read(told, rows) if self._near[1] is self.columns else Cells.of(*self._near, rows)
-        columns, sums = self._summed(cells, weight)
-        known = self.known[columns]
-        return self.found(columns[known], sums[known], n)
+        return self.found(*self._summed(cells, weight, self.known), n)
 
     def found(self, columns: Ints, sums: Floats, n: int) -> Candidates:
         """The best n of what was summed; ties by row."""
@@ -112,9 +110,7 @@ class Neighbours:
         """The strongest neighbours of some rows that are ``known``, each once, and the sum of what each gets from the
         rows of these weights, without a pass over the catalogue."""
         if self._loops is None:
-            columns, sums = self._summed(Cells.of(*self._near, rows), weight)
-            keep = known[columns]
-            return columns[keep], sums[keep]
+            return self._summed(Cells.of(*self._near, rows), weight, known)
         starts, columns, values = self._near
         most = int((starts[rows + 1] - starts[rows]).sum())
         named, total = np.empty(most, np.int64), np.empty(most, np.float64)
@@ -124,15 +120,15 @@ class Neighbours:
         )  # fmt: skip
         return named[:count], total[:count].astype(np.float32)
 
-    def _summed(self, cells: Cells, weight: Floats) -> tuple[Ints, Floats]:
-        """Each neighbour once, and its sum."""
+    def _summed(self, cells: Cells, weight: Floats, known: Bools) -> tuple[Ints, Floats]:
+        """Each known neighbour once, and its sum."""
         named = cells.columns
         own = np.arange(len(named), dtype=np.int32)
         place = self.places.of(self.size)
         place[named] = own  # of equal columns the last one wins, and stands for all
         stands = place[named]
         sums = np.bincount(stands, weight[cells.which] * cells.values, len(named))
-        once = stands == own
+        once = (stands == own) & known[named]
         return named[once].astype(np.int64), sums[once].astype(np.float32)
 
     @property
@@ -142,10 +138,13 @@ class Neighbours:
 
     @cached_property
     def _fits(self) -> bool:
-        starts, columns, values = self._near
-        kinds = starts.dtype == np.int64 and columns.dtype in (np.int32, np.int64) and values.dtype == np.float32
-        whole = all(a.flags.c_contiguous and a.flags.aligned for a in (starts, columns, values, self.known))
-        return bool(kinds and whole and self.known.dtype == np.bool_)
+        both = (self._near, (self.starts, self.columns, self.values))
+        kinds = all(
+            starts.dtype == np.int64 and columns.dtype in (np.int32, np.int64) and values.dtype == np.float32
+            for starts, columns, values in both
+        )
+        arrays = (self.known, *(array for one in both for array in one))
+        return bool(kinds and all(a.flags.c_contiguous and a.flags.aligned for a in arrays))
 
     @cached_property
     def _near(self) -> tuple[Ints, Any, Floats]:
