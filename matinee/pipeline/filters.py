@@ -4,10 +4,12 @@ matter."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from matinee.pipeline.catalogue import Catalogue
+from matinee.pipeline.places import MARKS
 from matinee.types import EVENT_KINDS, Bools, Candidates, History, Ints, Query
 
 # A save is for later, a skip and an impression were not watched: these items may come again.
@@ -26,6 +28,8 @@ class Alive:
     def keep(self, query: Query, candidates: Candidates) -> Bools:
         rows = candidates.items
         inside = (rows >= 0) & (rows < self.catalogue.size)
+        if inside.all():
+            return self.catalogue.alive[rows]
         inside[inside] = self.catalogue.alive[rows[inside]]
         return inside
 
@@ -56,18 +60,19 @@ def _in_history(query: Query, candidates: Candidates, kinds: tuple[int, ...]) ->
 
 def of_kinds(history: History, kinds: tuple[int, ...]) -> Bools:
     """(len(history),) which events are of some kinds."""
+    return _wanted(kinds)[history.kinds]
+
+
+@cache
+def _wanted(kinds: tuple[int, ...]) -> Bools:
     wanted = np.zeros(len(EVENT_KINDS), np.bool_)
     wanted[list(kinds)] = True
-    return wanted[history.kinds]
+    return wanted
 
 
 def among(items: Ints, others: Ints) -> Bools:
-    """(len(items),) whether each is one of the others."""
-    if not len(others):
-        return np.zeros(len(items), np.bool_)
-    ordered = np.sort(others)
-    found: Bools = ordered[np.minimum(np.searchsorted(ordered, items), len(ordered) - 1)] == items
-    return found
+    """(len(items),) whether each row is one of the others."""
+    return MARKS.among(items, others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ class Excluded:
     name: str = "exclude"
 
     def keep(self, query: Query, candidates: Candidates) -> Bools:
+        if not query.limits.exclude:
+            return np.ones(len(candidates), np.bool_)
         return ~among(candidates.items, np.asarray(query.limits.exclude, np.int64))
 
 
@@ -125,6 +132,8 @@ class Shown:
     name: str = "shown"
 
     def keep(self, query: Query, candidates: Candidates) -> Bools:
+        if not query.limits.shown:
+            return np.ones(len(candidates), np.bool_)
         return ~among(candidates.items, np.asarray(query.limits.shown, np.int64))
 
 
@@ -171,6 +180,8 @@ class Out:
     name: str = "released"
 
     def keep(self, query: Query, candidates: Candidates) -> Bools:
+        if not self.catalogue.timed:
+            return np.ones(len(candidates), np.bool_)
         released, expires = self.catalogue.released[candidates.items], self.catalogue.expires[candidates.items]
         return (released <= query.now) & (query.now < expires)
 

@@ -3,7 +3,6 @@ are candidates are read, whatever the size of the catalogue."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,24 +12,13 @@ from typing import Any
 import numpy as np
 
 from matinee.kernels import compiled
-from matinee.pipeline.selectors import top_of
+from matinee.pipeline.places import Places
+from matinee.pipeline.selectors import highest, top_of
 from matinee.pipeline.taste import Told
 from matinee.types import Bools, Candidates, Floats, Ints, Query
 
 NEAR = 64  # neighbours of each past item that retrieval looks at, where there are more
 WHOLE = 4096  # up to so many items retrieval looks at all
-
-
-class Places(threading.local):
-    """A scratch array of one number for each item and thread, never cleared: whoever reads a place has written it."""
-
-    def __init__(self) -> None:
-        self._held = np.empty(0, np.int32)
-
-    def of(self, size: int) -> np.ndarray[Any, np.dtype[np.int32]]:
-        if len(self._held) < size:
-            self._held = np.zeros(size, np.int32)
-        return self._held
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +79,7 @@ class Neighbours:
 
     def found(self, columns: Ints, sums: Floats, n: int) -> Candidates:
         """The best n of what was summed; ties by row."""
-        if n < len(columns):
-            least = np.partition(sums, len(sums) - n)[len(sums) - n]
-            near = sums >= least
-            columns, sums = columns[near], sums[near]
-        order = np.lexsort((columns, -sums))[:n]
+        order = highest(sums, n, columns)
         return _found(columns[order], sums[order])
 
     def _read(self, told: Told, rows: Ints) -> Cells:

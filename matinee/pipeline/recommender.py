@@ -12,7 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from matinee.errors import MatineeError
+from matinee.kernels import compiled
 from matinee.pipeline.explore import Explorer
+from matinee.pipeline.places import PLACES
 from matinee.protocols import Filter, Scorer, Selector, Source
 from matinee.types import Bools, Candidates, Floats, Ints, Query, Reason, Slate
 
@@ -61,38 +63,51 @@ class Recommender:
         Raises ``stage.broken`` (500), naming the stage, when one breaks its contract.
         """
         clock = Clock()
-        pool = union([checked_candidates(s.name, s.retrieve(query, self.pool)) for s in self.sources])
+        pool = union([s.retrieve(query, self.pool) for s in self.sources], [s.name for s in self.sources])
         clock.lap("sources")
         dropped: dict[str, int] = {}
         for each in self.filters:
             keep = checked_mask(each.name, each.keep(query, pool), len(pool))
-            dropped[each.name] = gone = int(len(pool) - keep.sum())
+            dropped[each.name] = gone = len(pool) - int(np.count_nonzero(keep))
             pool = pool.take(keep) if gone else pool
         clock.lap("filters")
         pool = pool.with_score(checked_score(self.scorer.name, self.scorer.score(query, pool), len(pool)))
         clock.lap("scorer")
         order = self.selector.select(query, pool, query.limit)
         order = checked_positions(self.selector.name, order, len(pool), query.limit)
-        chances = np.ones(len(order), np.float32)
         if self.explorer is not None:
             order, chances = self.explorer.explore(query, pool, order)
+        else:
+            chances = np.ones(len(order), np.float32)
         picked = pool.take(order)
         clock.lap("selector")
         reasons = self.reasoner.explain(query, pool, order) if self.reasoner else tuple(() for _ in order)
         clock.lap("reasons")
-        names = tuple(self.sources[s].name for s in picked.source)
+        names = tuple(self.sources[s].name for s in picked.source.tolist())
         return Slate(
             secrets.token_hex(8), picked.items, picked.score, names, reasons, dropped, self.release, clock.ms, chances
         )  # fmt: skip
 
 
-def union(pools: Sequence[Candidates]) -> Candidates:
-    """All candidates once, in the order of the sources; ``source`` is the position of the first that named each."""
+def union(pools: Sequence[Candidates], names: Sequence[str] = ()) -> Candidates:
+    """All candidates once, in the order of the sources; ``source`` is the position of the first that named each.
+    Raises ``stage.broken`` where one of the sources, whose ``names`` these are, breaks its contract."""
     if not pools:
         return Candidates(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
+    kinds = all(p.items.dtype == np.int64 and p.score.dtype == np.float32 for p in pools)
+    even = all(len(p.items) == len(p.score) == len(p.source) for p in pools)
+    if (loops := compiled()) is None or not (kinds and even):
+        pools = [checked_candidates(name, pool) for name, pool in zip(names or [""] * len(pools), pools, strict=True)]
     items = np.concatenate([p.items for p in pools])
     score = np.concatenate([p.score for p in pools])
     source = np.repeat(np.arange(len(pools)), [len(p) for p in pools])
+    if loops is not None:
+        at = np.empty(len(items), np.int64)
+        n = loops.once(items, score, source, PLACES.of(1 + int(items.max(initial=0))), at)
+        if n < 0:
+            for name, pool in zip(names or [""] * len(pools), pools, strict=True):
+                checked_candidates(name, pool)
+        return Candidates(items, score, source).take(at[:n])
     order = np.argsort(items, kind="stable")
     first = np.ones(len(items), np.bool_)
     first[1:] = items[order[1:]] != items[order[:-1]]
@@ -131,9 +146,10 @@ def checked_score(stage: str, score: Floats, n: int) -> Floats:
 def checked_positions(stage: str, order: Ints, pool: int, limit: int) -> Ints:
     if order.ndim != 1 or order.dtype != np.int64:
         raise broken(stage, f"its positions are {order.dtype} {order.shape}")
-    if len(order) > limit or len(set(order.tolist())) != len(order):
+    told = order.tolist()
+    if len(told) > limit or len(set(told)) != len(told):
         raise broken(stage, "it picked too many or one twice")
-    if len(order) and not (order.min() >= 0 and order.max() < pool):
+    if told and not (min(told) >= 0 and max(told) < pool):
         raise broken(stage, "it picked what is not there")
     return order
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from matinee.index.exact import best
+from matinee.kernels import compiled
 from matinee.pipeline.catalogue import Catalogue
 from matinee.protocols import Selector
 from matinee.types import Bools, Candidates, Doubles, Floats, Ints, Query
@@ -26,7 +26,7 @@ class Top:
 
 def by_score(score: Floats) -> Ints:
     """Positions by score, highest first, NaN last, ties by position."""
-    return np.argsort(-np.where(np.isnan(score), -np.inf, score), kind="stable").astype(np.int64)
+    return np.argsort(-score, kind="stable").astype(np.int64)  # NaN is sorted last
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +62,42 @@ class MMR:
         else:
             relevance = stretched(candidates.score[order])
         weight = np.full(n, diversity)
-        if asked is None:
+        if asked is None and self.lead:
             weight[np.arange(n) % TEN < self.lead] = 0.0
         picked = self._pick(candidates.items[order[told]], relevance[told], weight)
         rest = order[~told][: n - len(picked)]
         return np.concatenate([order[told][picked], rest])
 
     def _pick(self, items: Ints, relevance: Floats, weight: Doubles) -> Ints:
+        shelves = self.catalogue.content()
+        if (loops := compiled()) is not None and len(shelves) == 1 and shelves[0].has(items).all():
+            shelf, picked = shelves[0], np.empty(len(weight), np.int64)
+            unit = 4 * shelf.spread
+            places = shelf.place[items]
+            n = loops.diverse(shelf.vectors, shelf.scale, shelf.mean, places, relevance, weight, unit, picked)
+            return picked[:n]
+        return self._picked(items, relevance, weight)
+
+    def _picked(self, items: Ints, relevance: Floats, weight: Doubles) -> Ints:
         similarity = Similarity.of(self.catalogue, items)
         worst = np.zeros(len(items), np.float32)  # the highest similarity to what is picked
         left = np.ones(len(items), np.bool_)
-        picked: list[int] = []
+        chosen: list[int] = []
         weight = weight[: len(items)]
-        while len(picked) < len(weight):
-            diversity = float(weight[len(picked)])
+        while len(chosen) < len(weight):
+            diversity = float(weight[len(chosen)])
             if diversity:
                 gain = (1 - diversity) * relevance - diversity * worst
                 gain[~left] = -np.inf
                 new = np.array([np.argmax(gain)], np.int64)
             else:  # the best that are left, as many as go by score alone, at once: relevance falls along the window
-                until = np.flatnonzero(weight[len(picked) :])
-                new = np.flatnonzero(left)[: int(until[0]) if len(until) else len(weight) - len(picked)]
-            picked += new.tolist()
+                until = np.flatnonzero(weight[len(chosen) :])
+                new = np.flatnonzero(left)[: int(until[0]) if len(until) else len(weight) - len(chosen)]
+            chosen += new.tolist()
             left[new] = False
-            if len(picked) < len(weight):
+            if len(chosen) < len(weight):
                 np.maximum(worst, similarity.to(new), out=worst)
-        return np.asarray(picked, np.int64)
+        return np.asarray(chosen, np.int64)
 
 
 def stretched(score: Floats) -> Floats:
@@ -167,7 +177,21 @@ def _beyond(groups: Ints, cap: int, already: Bools) -> Bools:
 
 def top_of(items: Ints, score: Floats, n: int) -> tuple[Ints, Floats]:
     """The n items with the highest scores, best first, without those that have none."""
-    told = ~np.isnan(score)
-    items, score = items[told], score[told]
-    top = best(score, n) if n > 0 else np.empty(0, np.int64)
+    top = highest(score, n)
     return items[top], score[top]
+
+
+def highest(score: Floats, n: int, ties: Ints | None = None) -> Ints:
+    """Positions of the n highest scores, best first; of equal ones the one with the lower number in ``ties``, or else
+    the earlier one. Those that are NaN are left out. O(len(score) + n log n)."""
+    n = max(min(n, len(score)), 0)
+    if (loops := compiled()) is not None:
+        at = np.empty(n, np.int64)
+        given = np.arange(len(score)) if ties is None else np.ascontiguousarray(ties, np.int64)
+        return at[: loops.highest(np.ascontiguousarray(score, np.float32), given, at)]
+    told = np.flatnonzero(~np.isnan(score)).astype(np.int64)
+    own = score[told]
+    if n < len(told):
+        near = own >= np.partition(own, len(own) - n)[len(own) - n] if n else np.zeros(len(own), np.bool_)
+        told, own = told[near], own[near]
+    return told[np.lexsort((told if ties is None else ties[told], -own))[:n]]

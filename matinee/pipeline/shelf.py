@@ -9,6 +9,7 @@ import numpy as np
 
 from matinee.index.exact import ExactIndex
 from matinee.index.lists import Lists
+from matinee.kernels import compiled
 from matinee.types import Bools, Floats, Ints, Space
 
 LATE = 50  # when one in so many vectors has come since the lists were made, they are made anew
@@ -57,10 +58,17 @@ class Shelf:
         """The centred unit vectors in lists by nearness: a second copy of them. About 1 s for 100,000 x 128."""
         return Lists.build(self.rows, (self.vectors - self.mean) * self.scale[:, None])
 
+    def places(self, rows: Ints) -> Ints:
+        """(n,) where the vectors of item rows stand; -1 where an item has none."""
+        inside = (rows >= 0) & (rows < len(self.place))
+        if inside.all():
+            return self.place[rows]
+        places = np.full(len(rows), -1, np.int64)
+        places[inside] = self.place[rows[inside]]
+        return places
+
     def has(self, rows: Ints) -> Bools:
-        known = (rows >= 0) & (rows < len(self.place))
-        known[known] = self.place[rows[known]] >= 0
-        return known
+        return self.places(rows) >= 0
 
     def take(self, rows: Ints) -> Floats:
         """(n, dim) vectors of item rows; NaN where an item has none."""
@@ -88,11 +96,21 @@ class Shelf:
     def against(self, profile: Floats, rows: Ints | None = None) -> Floats:
         """(n,) products of a vector (dim,) with the centred unit vectors of ``rows``, all of which must have one; of
         the whole shelf where None. Copies no vectors for the whole shelf."""
-        shared = float(self.mean @ profile)
         if rows is None:
-            return np.asarray((self.vectors @ profile - shared) * self.scale, np.float32)
-        places = self.place[rows]
-        return np.asarray((self.vectors[places] @ profile - shared) * self.scale[places], np.float32)
+            return np.asarray((self.vectors @ profile - float(self.mean @ profile)) * self.scale, np.float32)
+        out: Floats = self.each(profile[None], self.place[rows])[0]
+        return out
+
+    def each(self, profiles: Floats, places: Ints) -> Floats:
+        """(k, len(places)) products of vectors (k, dim) with the centred unit vectors at some places of the shelf; 0 at
+        place -1."""
+        shared = profiles @ self.mean
+        if (loops := compiled()) is not None:
+            out = np.empty((len(profiles), len(places)), np.float32)
+            loops.against(self.vectors, self.scale, places, np.ascontiguousarray(profiles, np.float32), shared, out)
+            return out
+        scale = np.where(places >= 0, self.scale[places], np.float32(0))
+        return np.asarray((profiles @ self.vectors[places].T - shared[:, None]) * scale, np.float32)
 
     def with_vector(self, row: int, vector: Floats, size: int) -> Shelf:
         """A new shelf in which an item has this vector; the mean stays where there are many. Copies the arrays."""

@@ -22,7 +22,9 @@ from matinee.pipeline.taste import Told
 from matinee.types import Bools, Candidates, Floats, History, Ints, Query
 
 POWER = 0.5  # how fast the past fades, as in the trained content model
-SPARE = 2  # an approximate look brings so many times more than is asked for, to be scored exactly
+# An approximate look brings so many times more than is asked for, to be scored exactly: what eight bits leave open, and
+# of several spaces what stands further down in one
+SPARE, SPARE_OF_MANY = 1.25, 2.0
 
 
 def found(items: Ints, score: Floats) -> Candidates:
@@ -63,15 +65,16 @@ class Nearest:
         if not any(shelf.large for shelf, _ in profiles):
             return None
         mask = allowed_mask(self.catalogue, query)
+        most = int((SPARE if len(profiles) == 1 else SPARE_OF_MANY) * n)
         parts = []
         for shelf, profile in profiles:
             if shelf.large:
-                parts.append(shelf.lists.near(profile, SPARE * n, mask))
+                parts.append(shelf.lists.near(profile, most, mask))
             else:
                 here = shelf.rows[mask[shelf.rows]]
-                parts.append(top_of(here, shelf.against(profile, here), SPARE * n)[0])
-        rows = np.unique(np.concatenate(parts))
-        return rows.astype(np.int64) if len(rows) >= n else None
+                parts.append(top_of(here, shelf.against(profile, here), most)[0])
+        rows = parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
+        return rows.astype(np.int64, copy=False) if len(rows) >= n else None
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
         return self._score(candidates.items, self._profiles(query.history))
@@ -79,8 +82,11 @@ class Nearest:
     def _score(self, items: Ints, profiles: list[tuple[Shelf, Floats]]) -> Floats:
         total, count = np.zeros(len(items), np.float32), np.zeros(len(items), np.float32)
         for shelf, profile in profiles:
-            has = shelf.has(items)
-            total[has] += shelf.against(profile, items[has])
+            places = shelf.places(items)
+            product, has = shelf.each(profile[None], places)[0], places >= 0
+            if len(profiles) == 1 and has.all():
+                return product
+            total += product
             count += has
         return _mean(total, count)
 
@@ -108,9 +114,8 @@ class Nearest:
         shelves = self.catalogue.compared()
         past = tuple(_past(told, shelf) for shelf in shelves)
         apart = self.catalogue.content() if any(not shelf.space.kind for shelf in shelves) else ()
-        has = tuple(shelf.has(items) for shelf in shelves)
-        here = tuple(_some(shelf, items, known) for shelf, known in zip(shelves, has, strict=True))
-        return NearestTable(shelves, told, items, past, here, has, len(query.history), apart)
+        places = tuple(shelf.places(items) for shelf in shelves)
+        return NearestTable(shelves, told, items, past, places, len(query.history), apart)
 
     def explain(self, query: Query, items: Ints) -> Floats:
         """(len(items), len(history)): the terms of ``score``, summing to it."""
@@ -127,16 +132,14 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class NearestTable:
-    """By shelf the centred unit vectors of the past (m, dim), the vectors of the candidates (n, dim) as they are with
-    their scales (n,), and which candidates have one (n,). ``apart``: what a fused shelf was made of, among which its
-    terms are shared out."""
+    """By shelf the centred unit vectors of the past (m, dim) and the places of the candidates in it (n,), -1 where they
+    have none. ``apart``: what a fused shelf was made of, among which its terms are shared out."""
 
     shelves: tuple[Shelf, ...]
     told: Told
     items: Ints
     past: tuple[Floats, ...]
-    here: tuple[tuple[Floats, Floats], ...]
-    has: tuple[Bools, ...]
+    places: tuple[Ints, ...]
     history: int
     apart: tuple[Shelf, ...] = ()
 
@@ -145,14 +148,14 @@ class NearestTable:
         weights = self.told.weights(POWER, 1.0, without)
         total = np.zeros((len(weights), len(self.items)), np.float32)
         count = np.zeros_like(total)
-        for shelf, past, (here, scale), has in zip(self.shelves, self.past, self.here, self.has, strict=True):
+        for shelf, past, places in zip(self.shelves, self.past, self.places, strict=True):
             profiles = weights @ past
-            length = np.linalg.norm(profiles, axis=1)
-            speaks = length > 1e-6
-            profiles /= np.where(speaks, length * shelf.spread, np.inf)[:, None]
-            product = (profiles @ here.T - (profiles @ shelf.mean)[:, None]) * scale
+            length = np.sqrt(np.einsum("kd,kd->k", profiles, profiles))
+            speaks, has = length > 1e-6, places >= 0
+            profiles /= np.where(speaks, length * np.float32(shelf.spread), np.float32(np.inf))[:, None]
+            product = shelf.each(profiles, places)
             if len(self.shelves) == 1 and speaks.all() and has.all():
-                return np.asarray(product, np.float32)
+                return product
             total += product
             count += speaks[:, None] & has[None, :]
         return np.divide(total, count, out=np.full(total.shape, np.nan, np.float32), where=count > 0)
@@ -161,7 +164,7 @@ class NearestTable:
         weight = self.told.weights(POWER)[0]
         found_: dict[str, Floats] = {}
         count = np.zeros(len(picked), np.float32)
-        for shelf, past, has in zip(self.shelves, self.past, self.has, strict=True):
+        for shelf, past, places in zip(self.shelves, self.past, self.places, strict=True):
             length = float(np.linalg.norm(weight @ past))
             if length <= 1e-6:
                 continue
@@ -170,7 +173,7 @@ class NearestTable:
             for kind, share in shares.items():
                 terms = found_.setdefault(kind, np.zeros((len(picked), self.history), np.float32))
                 terms[:, self.told.at] += part * share
-            count += has[picked]
+            count += places[picked] >= 0
         return {space: np.asarray(terms / np.maximum(count, 1)[:, None], np.float32) for space, terms in found_.items()}
 
     def _shares(self, picked: Ints) -> dict[str, Any]:
@@ -189,13 +192,6 @@ def _past(told: Told, shelf: Shelf) -> Floats:
     """The centred unit vectors of what was told, (m, dim)."""
     past: Floats = told.once(("centred", id(shelf)), lambda: (shelf, shelf.centred(told.items)))[1]
     return past
-
-
-def _some(shelf: Shelf, rows: Ints, known: Bools) -> tuple[Floats, Floats]:
-    """(n, dim) vectors of rows as they are, and (n,) what a product with one less the mean is to be multiplied by: 0
-    where ``known``, which is ``shelf.has(rows)``, says that there is none."""
-    places = shelf.place[rows] if known.all() else shelf.place[np.where(known, rows, shelf.rows[:1].sum())]
-    return shelf.vectors[places], np.where(known, shelf.scale[places], np.float32(0))
 
 
 def _mean(total: Floats, count: Floats) -> Floats:

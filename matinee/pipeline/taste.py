@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from matinee.kernels import compiled
+from matinee.pipeline.places import PLACES
 from matinee.types import Floats, History, Ints, Query
 
 
@@ -37,6 +38,11 @@ class Told:
 
     @staticmethod
     def _of(history: History) -> Told:
+        if (loops := compiled()) is not None:
+            items, strength = np.ascontiguousarray(history.items), np.ascontiguousarray(history.strength, np.float32)
+            at, own = np.empty(len(items), np.int64), np.empty(len(items), np.float32)
+            m = loops.told(items, strength, PLACES.of(1 + int(items.max(initial=-1))), at, own)
+            return Told(at[:m], items[at[:m]], own[:m])
         says = np.flatnonzero((history.strength != 0) & (history.items >= 0))
         if not len(says):
             none = np.empty(0, np.int64)

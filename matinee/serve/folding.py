@@ -18,7 +18,8 @@ from matinee.models.popular import PopularModel
 from matinee.models.table import load_recipe
 from matinee.models.transitions import Transitions
 from matinee.pipeline.experts import Same
-from matinee.pipeline.neighbours import Neighbours, NeighbourTable, Places
+from matinee.pipeline.neighbours import Neighbours, NeighbourTable
+from matinee.pipeline.places import Places
 from matinee.pipeline.taste import Told
 from matinee.protocols import Log, Model
 from matinee.release import Release

@@ -21,7 +21,8 @@ from matinee.models.popular import PopularModel
 from matinee.pipeline import taste
 from matinee.pipeline.catalogue import of_items
 from matinee.pipeline.experts import Grown, Same, SameTable, Table, table_of
-from matinee.pipeline.neighbours import Neighbours, Places
+from matinee.pipeline.neighbours import Neighbours
+from matinee.pipeline.places import Places
 from matinee.pipeline.sources import POWER, Nearest
 from matinee.protocols import Model
 from matinee.release import Release

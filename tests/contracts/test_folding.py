@@ -11,7 +11,8 @@ from matinee.data.interactions import from_log
 from matinee.data.strength import DEFAULT
 from matinee.models.popular import Popular, PopularModel
 from matinee.models.transitions import Transitions
-from matinee.pipeline.neighbours import Neighbours, Places
+from matinee.pipeline.neighbours import Neighbours
+from matinee.pipeline.places import Places
 from matinee.protocols import Log
 from matinee.release import Release
 from matinee.serve.folding import Fold

@@ -1,0 +1,174 @@
+"""Choices: what a past says of each item, the best of some scores, candidates once each, a varied slate, and the events
+that weigh most."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from matinee.kernels.typed import B1, D1, DOUBLE, F1, F2, I1, INT, INT32, SINGLE, loop
+
+
+@loop(INT(I1, F1, INT32[::1], INT[::1], SINGLE[::1]))
+def told(items: Any, strength: Any, place: Any, at: Any, own: Any) -> int:
+    """``taste.Told.of``: fills ``at`` with the latest place of each item that anything is said of, oldest first, and
+    ``own`` with its damped opinion; how many. ``place`` (items,) is scratch and may hold anything not negative."""
+    n = 0
+    latest, best = np.empty(len(items), np.int64), np.empty(len(items), np.float32)
+    for i in range(len(items)):
+        if strength[i] == 0 or items[i] < 0:
+            continue
+        k = place[items[i]]
+        if k < n and items[latest[k]] == items[i]:
+            latest[k] = i
+            if abs(strength[i]) >= abs(best[k]):
+                best[k] = strength[i]
+        else:
+            place[items[i]] = n
+            latest[n] = i
+            best[n] = strength[i]
+            n += 1
+    m = 0
+    for i in range(len(items)):
+        if strength[i] == 0 or items[i] < 0:
+            continue
+        k = place[items[i]]
+        if latest[k] == i:
+            at[m] = i
+            own[m] = np.sqrt(abs(best[k])) if best[k] > 0 else -np.sqrt(abs(best[k]))
+            m += 1
+    return m
+
+
+@loop(types.boolean(F1, I1, INT, INT))
+def _before(score: Any, ties: Any, a: Any, b: Any) -> bool:
+    """Whether the score at a comes before that at b."""
+    return bool(score[a] > score[b] or (score[a] == score[b] and ties[a] < ties[b]))
+
+
+@loop(types.void(F1, I1, INT[::1], INT, INT))
+def _sink(score: Any, ties: Any, heap: Any, at: Any, count: Any) -> None:
+    """Puts the place ``at`` of a heap, whose last comes first, in order with what is below it."""
+    while True:
+        last, left = at, 2 * at + 1
+        for child in (left, left + 1):
+            if child < count and _before(score, ties, heap[last], heap[child]):
+                last = child
+        if last == at:
+            return
+        heap[at], heap[last] = heap[last], heap[at]
+        at = last
+
+
+@loop(INT(F1, I1, INT[::1]))
+def highest(score: Any, ties: Any, at: Any) -> int:
+    """Fills ``at`` with the positions of the highest scores, best first, of equal ones the one with the lower number in
+    ``ties``; NaN is left out. How many there are, at most ``len(at)``. O(n log k)."""
+    count, k = 0, len(at)
+    for i in range(len(score)):
+        if np.isnan(score[i]):
+            continue
+        if count < k:
+            at[count] = i
+            count += 1
+            child = count - 1
+            while child and _before(score, ties, at[(child - 1) // 2], at[child]):
+                at[child], at[(child - 1) // 2] = at[(child - 1) // 2], at[child]
+                child = (child - 1) // 2
+        elif k and _before(score, ties, i, at[0]):
+            at[0] = i
+            _sink(score, ties, at, 0, count)
+    for rest in range(count - 1, 0, -1):
+        at[0], at[rest] = at[rest], at[0]
+        _sink(score, ties, at, 0, rest)
+    return count
+
+
+@loop(INT(I1, F1, I1, INT32[::1], INT[::1]))
+def once(items: Any, score: Any, source: Any, place: Any, first: Any) -> int:
+    """Fills ``first`` with the positions at which each item stands first; how many. -1 where a source names one twice,
+    or a negative row, or an infinite score. ``place`` as in ``told``."""
+    n = 0
+    last = np.empty(len(items), np.int64)  # the source that named each last
+    for i in range(len(items)):
+        if items[i] < 0 or np.isinf(score[i]):
+            return -1
+        k = place[items[i]]
+        if k < n and items[first[k]] == items[i]:
+            if last[k] == source[i]:
+                return -1
+            last[k] = source[i]
+        else:
+            place[items[i]] = n
+            first[n] = i
+            last[n] = source[i]
+            n += 1
+    return n
+
+
+@loop(INT(F2, F1, F1, I1, F1, D1, types.float64, INT[::1]), loose=True)
+def diverse(
+    vectors: Any, scale: Any, mean: Any, places: Any, relevance: Any, weight: Any, unit: Any, picked: Any
+) -> int:  # fmt: skip
+    """``selectors.MMR`` over the vectors at some places, around their mean: fills ``picked`` (len(weight),); how many.
+    ``relevance`` falls; ``unit`` is the cosine that counts as one and the same."""
+    n, dim = len(places), vectors.shape[1]
+    own = np.empty((n, dim), np.float32)
+    for i in range(n):
+        for d in range(dim):
+            own[i, d] = (vectors[places[i], d] - mean[d]) * scale[places[i]]
+    worst, left = np.zeros(n, np.float32), np.ones(n, np.bool_)
+    until = 0  # from here on nobody asks what is alike
+    for k in range(len(weight)):
+        if weight[k] > 0:
+            until = k
+    most = min(len(weight), n)
+    for k in range(most):
+        new, best = -1, np.float32(-np.inf)
+        lack, share = np.float32(weight[k]), np.float32(1 - weight[k])
+        for i in range(n):
+            if left[i]:
+                gain = share * relevance[i] - lack * worst[i]
+                if new < 0 or gain > best:
+                    new, best = i, gain
+                if lack == 0:
+                    break
+        picked[k] = new
+        left[new] = False
+        if k < until:
+            for i in range(n):
+                if left[i]:
+                    total = np.float32(0)
+                    for d in range(dim):
+                        total += own[i, d] * own[new, d]
+                    worst[i] = max(worst[i], min(max(np.float32(total / unit), np.float32(0)), np.float32(1)))
+    return most
+
+
+@loop(types.void(F2, B1, DOUBLE[::1], INT[:, ::1], DOUBLE[:, ::1]))
+def heaviest(term: Any, liked: Any, whole: Any, top: Any, heavy: Any) -> None:
+    """Adds to ``whole`` (n,) what the positive terms (n, events) make together, and fills ``top`` and ``heavy`` (n, k)
+    with the events whose terms are the greatest among the ``liked``, greatest first, and these terms; 0 where there are
+    fewer."""
+    for i in range(len(term)):
+        for k in range(top.shape[1]):
+            top[i, k] = 0
+            heavy[i, k] = 0.0
+        for h in range(term.shape[1]):
+            x = np.float64(term[i, h])
+            if not x > 0:
+                continue
+            whole[i] += x
+            if not liked[h]:
+                continue
+            k = top.shape[1]
+            while k and heavy[i, k - 1] < x:
+                k -= 1
+            if k < top.shape[1]:
+                for j in range(top.shape[1] - 1, k, -1):
+                    top[i, j] = top[i, j - 1]
+                    heavy[i, j] = heavy[i, j - 1]
+                top[i, k] = h
+                heavy[i, k] = x
