@@ -89,12 +89,16 @@ def _train(library: Library, store: Store, theme: np.ndarray, vectors: Floats, n
     known = np.ones(items, np.bool_)
     chance = np.random.default_rng(1)
     models = []
+    reach = max(items // THEMES, 2)
+    neighbours = min(neighbours, reach - 1)
     for name in ("item_knn", "transitions"):
-        near = chance.integers(1, max(items // THEMES, 2), (items, neighbours))
+        # each one once: a step that comes round no sooner than after all of them
+        step = chance.integers(1, (reach - 1) // neighbours + 1, (items, 1))
+        near = 1 + (chance.integers(0, reach, (items, 1)) + step * np.arange(neighbours)) % (reach - 1)
         columns = np.sort(order[(place[:, None] + near) % items], axis=1)
         values = (chance.random((items, neighbours)) ** 2).astype(np.float32)
         starts = np.arange(0, items * neighbours + 1, neighbours, dtype=np.int64)
-        models.append(ItemWeights(name, values.ravel(), starts, columns.ravel().astype(np.int64), known, 1.0))
+        models.append(ItemWeights(name, values.ravel(), starts, columns.ravel().astype(np.int32), known, 1.0))
     log_ = store.log()
     data = Interactions(
         log_.users, log_.items, log_.at, np.ones(len(log_.items), np.float32), int(log_.users.max()) + 1, items,

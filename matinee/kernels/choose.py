@@ -108,6 +108,29 @@ def once(items: Any, score: Any, source: Any, place: Any, first: Any) -> int:
     return n
 
 
+@loop(
+    types.void(F2, F1, F1, I1, types.float64, INT, INT[::1], SINGLE[:, ::1], types.boolean[::1], SINGLE[::1], INT[::1]),
+    loose=True,
+)
+def _meet(
+    vectors: Any, scale: Any, mean: Any, places: Any, unit: Any, i: Any, picked: Any, own: Any, ready: Any, worst: Any,
+    met: Any,
+) -> None:  # fmt: skip
+    """Brings ``worst[i]`` up to date with all that is picked, and makes the unit vectors that this needs."""
+    dim = vectors.shape[1]
+    for k in range(met[i], len(picked)):
+        for j in (i, picked[k]):
+            if not ready[j]:
+                for d in range(dim):
+                    own[j, d] = (vectors[places[j], d] - mean[d]) * scale[places[j]]
+                ready[j] = True
+        total = np.float32(0)
+        for d in range(dim):
+            total += own[i, d] * own[picked[k], d]
+        worst[i] = max(worst[i], min(max(np.float32(total / unit), np.float32(0)), np.float32(1)))
+    met[i] = len(picked)
+
+
 @loop(INT(F2, F1, F1, I1, F1, D1, types.float64, INT[::1]), loose=True)
 def diverse(
     vectors: Any, scale: Any, mean: Any, places: Any, relevance: Any, weight: Any, unit: Any, picked: Any
@@ -115,35 +138,24 @@ def diverse(
     """``selectors.MMR`` over the vectors at some places, around their mean: fills ``picked`` (len(weight),); how many.
     ``relevance`` falls; ``unit`` is the cosine that counts as one and the same."""
     n, dim = len(places), vectors.shape[1]
-    own = np.empty((n, dim), np.float32)
-    for i in range(n):
-        for d in range(dim):
-            own[i, d] = (vectors[places[i], d] - mean[d]) * scale[places[i]]
-    worst, left = np.zeros(n, np.float32), np.ones(n, np.bool_)
-    until = 0  # from here on nobody asks what is alike
-    for k in range(len(weight)):
-        if weight[k] > 0:
-            until = k
-    most = min(len(weight), n)
+    own, ready = np.empty((n, dim), np.float32), np.zeros(n, np.bool_)
+    worst, met = np.zeros(n, np.float32), np.zeros(n, np.int64)  # the highest likeness to the first so many picks
+    left, most = np.ones(n, np.bool_), min(len(weight), n)
     for k in range(most):
         new, best = -1, np.float32(-np.inf)
         lack, share = np.float32(weight[k]), np.float32(1 - weight[k])
         for i in range(n):
-            if left[i]:
-                gain = share * relevance[i] - lack * worst[i]
-                if new < 0 or gain > best:
-                    new, best = i, gain
-                if lack == 0:
-                    break
+            if not left[i]:
+                continue
+            if new >= 0 and (lack == 0 or share * relevance[i] <= best):
+                break  # relevance falls: what comes later cannot gain more
+            if lack > 0:
+                _meet(vectors, scale, mean, places, unit, i, picked[:k], own, ready, worst, met)
+            gain = share * relevance[i] - lack * worst[i]
+            if new < 0 or gain > best:
+                new, best = i, gain
         picked[k] = new
         left[new] = False
-        if k < until:
-            for i in range(n):
-                if left[i]:
-                    total = np.float32(0)
-                    for d in range(dim):
-                        total += own[i, d] * own[new, d]
-                    worst[i] = max(worst[i], min(max(np.float32(total / unit), np.float32(0)), np.float32(1)))
     return most
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from matinee.kernels.choose import diverse, heaviest, highest, once, told
-from matinee.kernels.scores import against, blended, faded, level, met, near, parts, standard, summed
+from matinee.kernels.scores import against, blended, carried, faded, level, met, near, parts, standard, summed, terms
 
 __all__ = (
-    "against", "blended", "diverse", "faded", "heaviest", "highest", "level", "met", "near", "once", "parts",
-    "standard", "summed", "told",
+    "against", "blended", "carried", "diverse", "faded", "heaviest", "highest", "level", "met", "near", "once",
+    "parts", "standard", "summed", "terms", "told",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from matinee.kernels.typed import B1, F1, F2, F3, I1, INT, INT32, N1, SINGLE, loop, read_only
+from matinee.kernels.typed import B1, D1, DOUBLE, F1, F2, F3, I1, INT, INT32, N1, SINGLE, loop, read_only
 
 
 @loop(INT(read_only(types.int8, 2), F1, I1, I1, I1, F1, B1, INT[::1], SINGLE[::1]), loose=True)
@@ -45,59 +45,99 @@ def against(vectors: Any, scale: Any, places: Any, profiles: Any, shared: Any, o
 
 
 @loop(
-    INT(I1, N1, F1, I1, F1, B1, INT32[::1], INT[::1], types.float64[::1]),
-    INT(I1, I1, F1, I1, F1, B1, INT32[::1], INT[::1], types.float64[::1]),
+    INT(I1, N1, F1, I1, F1, B1, DOUBLE[:, ::1], INT[::1], SINGLE[::1]),
+    INT(I1, I1, F1, I1, F1, B1, DOUBLE[:, ::1], INT[::1], SINGLE[::1]),
 )
 def summed(
-    starts: Any, columns: Any, values: Any, rows: Any, weight: Any, known: Any, place: Any, named: Any, sums: Any
+    starts: Any, columns: Any, values: Any, rows: Any, weight: Any, known: Any, scratch: Any, named: Any, sums: Any
 ) -> int:  # fmt: skip
     """Fills ``named`` with each known column of some rows of a CSR matrix once and ``sums`` with the weighted sum of
-    its values; how many. ``place`` (columns,) is scratch and may hold anything not negative."""
+    its values; how many. Both hold as many as the rows have cells. ``scratch`` (columns, 2) is zero, before and
+    after. No branch depends on what is read, or the processor would wait for each cell."""
     n = 0
     for j in range(len(rows)):
         for c in range(starts[rows[j]], starts[rows[j] + 1]):
             column = columns[c]
-            if not known[column]:
-                continue
-            at = place[column]
-            if at < n and named[at] == column:
-                sums[at] += weight[j] * values[c]
-            else:
-                place[column] = n
-                named[n] = column
-                sums[n] = weight[j] * values[c]
-                n += 1
-    return n
+            named[n] = column
+            n += scratch[column, 1] == 0
+            scratch[column, 1] = 1
+            scratch[column, 0] += np.float64(weight[j]) * values[c]
+    kept = 0
+    for k in range(n):
+        column = named[k]
+        named[kept] = column
+        sums[kept] = scratch[column, 0]
+        kept += known[column]
+        scratch[column, 0] = 0
+        scratch[column, 1] = 0
+    return kept
 
 
 @loop(
-    types.void(I1, N1, F1, I1, I1, I1, INT32[::1], SINGLE[:, ::1]),
-    types.void(I1, I1, F1, I1, I1, I1, INT32[::1], SINGLE[:, ::1]),
+    INT(I1, N1, F1, I1, I1, I1, INT32[::1], INT32[::1], INT32[::1], SINGLE[::1]),
+    INT(I1, I1, F1, I1, I1, I1, INT32[::1], INT32[::1], INT32[::1], SINGLE[::1]),
 )
 def met(
-    starts: Any, columns: Any, values: Any, rows: Any, items: Any, reached: Any, place: Any, cells: Any
-) -> None:  # fmt: skip
-    """Fills ``cells`` (len(rows), len(items)), which are 0, with what some rows of a CSR matrix hold at the columns
-    ``items[reached]``. ``place`` as in ``summed``."""
-    for k in range(len(reached)):
-        place[items[reached[k]]] = k
+    starts: Any, columns: Any, values: Any, rows: Any, items: Any, reached: Any, scratch: Any, which: Any, at: Any,
+    value: Any,
+) -> int:  # fmt: skip
+    """Fills ``which``, ``at`` and ``value`` with the cells of some rows of a CSR matrix at the columns
+    ``items[reached]``: which of the rows, which of the items; how many. All hold as many as the rows have cells.
+    ``scratch`` (columns,) is zero, before and after."""
+    n = 0
+    for k in reached:
+        scratch[items[k]] = k + 1
     for j in range(len(rows)):
         for c in range(starts[rows[j]], starts[rows[j] + 1]):
-            k = place[columns[c]]
-            if k < len(reached) and items[reached[k]] == columns[c]:
-                cells[j, reached[k]] = values[c]
+            k = scratch[columns[c]]
+            which[n] = j
+            at[n] = k - 1
+            value[n] = values[c]
+            n += k > 0
+    for k in reached:
+        scratch[items[k]] = 0
+    return n
 
 
-@loop(types.void(I1, F1, types.float64, types.float64, I1, SINGLE[:, ::1]))
-def faded(items: Any, strength: Any, power: Any, decay: Any, without: Any, weights: Any) -> None:
-    """``taste.Told.weights``: fills (1 + len(without), m)."""
-    m = len(items)
-    fade = np.empty(m)
-    for rank in range(m):
-        fade[rank] = (1.0 + rank) ** -power * decay**rank
+@loop(types.void(F2, N1, N1, F1, SINGLE[:, ::1]))
+def carried(weights: Any, which: Any, at: Any, value: Any, out: Any) -> None:
+    """Fills out (k, n) with the products of weights (k, m) and the cells (m, n) that ``met`` found."""
+    trials, n = out.shape
+    turned = np.empty((weights.shape[1], trials), np.float32)
+    for j in range(weights.shape[1]):
+        for k in range(trials):
+            turned[j, k] = weights[k, j]
+    sums = np.zeros((n, trials), np.float32)
+    for c in range(len(value)):
+        own, given = sums[at[c]], turned[which[c]]
+        for k in range(trials):
+            own[k] += given[k] * value[c]
+    for i in range(n):
+        for k in range(trials):
+            out[k, i] = sums[i, k]
+
+
+@loop(types.void(F1, N1, N1, F1, I1, I1, SINGLE[:, ::1]))
+def terms(weight: Any, which: Any, at: Any, value: Any, events: Any, picked: Any, out: Any) -> None:
+    """Fills out (len(picked), events), which is 0, with what each cell that ``met`` found adds to the score of the
+    picked ones; ``events`` (m,): where each row of the cells stands in the history."""
+    highest = 0
+    for i in picked:
+        highest = max(highest, i)
+    row = np.full(highest + 1, -1, np.int64)
+    for k in range(len(picked)):
+        row[picked[k]] = k
+    for c in range(len(value)):
+        if at[c] <= highest and row[at[c]] >= 0:
+            out[row[at[c]], events[which[c]]] += weight[which[c]] * value[c]
+
+
+@loop(types.void(I1, F1, D1, I1, SINGLE[:, ::1]))
+def faded(items: Any, strength: Any, fade: Any, without: Any, weights: Any) -> None:
+    """``taste.Told.weights``: fills (1 + len(without), m). ``fade`` by rank, at least (m,)."""
     for k in range(len(without) + 1):
         rank = 0
-        for i in range(m - 1, -1, -1):
+        for i in range(len(items) - 1, -1, -1):
             if k and items[i] == without[k - 1]:
                 weights[k, i] = 0
             else:

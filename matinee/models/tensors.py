@@ -41,14 +41,14 @@ def pack(arrays: Mapping[str, Any]) -> bytes:
     return b"".join([len(text).to_bytes(8, "little"), text, *chunks])
 
 
-def unpack(data: bytes) -> dict[str, Any]:
+def unpack(data: bytes | memoryview) -> dict[str, Any]:
     """The arrays, read-only views into ``data``. Raises ``tensors.corrupt`` where anything does not add up: a length
     beyond the file, an unknown type, overlapping or missing bytes."""
     try:
         size = int.from_bytes(data[:8], "little")
         if len(data) < 8 or size > min(len(data) - 8, HEADER_LIMIT):
             raise ValueError("the header is longer than the file")
-        header = json.loads(data[8 : 8 + size])
+        header = json.loads(bytes(data[8 : 8 + size]))
         header.pop("__metadata__", None)
         spans = sorted(tuple(entry["data_offsets"]) for entry in header.values())
         edges = [0, *(stop for _, stop in spans)]
@@ -66,7 +66,7 @@ def unpack(data: bytes) -> dict[str, Any]:
         ) from error
 
 
-def _view(data: bytes, base: int, entry: Mapping[str, Any]) -> Any:
+def _view(data: bytes | memoryview, base: int, entry: Mapping[str, Any]) -> Any:
     dtype, shape = np.dtype(TYPES[entry["dtype"]]), [int(side) for side in entry["shape"]]
     start, stop = entry["data_offsets"]
     if any(side < 0 for side in shape) or prod(shape) * dtype.itemsize != stop - start:

@@ -143,6 +143,11 @@ class Catalogue:
         return mask
 
     @cached_property
+    def briefs(self) -> dict[tuple[int, str], dict[str, Any]]:
+        """What lists say of an item, by row and language (``matinee.serve.answers``)."""
+        return {}
+
+    @cached_property
     def masks(self) -> dict[str, derived.Mask]:
         return {}
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from matinee.kernels import compiled
-from matinee.pipeline.places import Places
+from matinee.pipeline.places import ZEROS, Places
 from matinee.pipeline.selectors import highest, top_of
 from matinee.pipeline.taste import Told
 from matinee.types import Bools, Candidates, Floats, Ints, Query
@@ -36,6 +36,15 @@ class Cells:
         before = np.cumsum(length) - length
         at = np.arange(len(which)) + (starts[rows] - before)[which]
         return Cells(which, columns[at], values[at])
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """Cells (n,) between some rows and some items: ``which`` of the rows, ``at`` which of the items, ``value``."""
+
+    which: Any
+    at: Any
+    value: Floats
 
 
 @dataclass(frozen=True)
@@ -97,12 +106,10 @@ class Neighbours:
             return self._summed(Cells.of(*self._near, rows), weight, known)
         starts, columns, values = self._near
         most = int((starts[rows + 1] - starts[rows]).sum())
-        named, total = np.empty(most, np.int64), np.empty(most, np.float64)
-        place = self.places.of(self.size)
-        count = self._loops.summed(
-            starts, columns, values, rows, weight.astype(np.float32), known, place, named, total
-        )  # fmt: skip
-        return named[:count], total[:count].astype(np.float32)
+        named, total = np.empty(most, np.int64), np.empty(most, np.float32)
+        weight, scratch = weight.astype(np.float32, copy=False), ZEROS.sums(self.size)
+        count = self._loops.summed(starts, columns, values, rows, weight, known, scratch, named, total)
+        return named[:count], total[:count]
 
     def _summed(self, cells: Cells, weight: Floats, known: Bools) -> tuple[Ints, Floats]:
         """Each known neighbour once, and its sum."""
@@ -155,7 +162,7 @@ class Neighbours:
         part = slice(self.starts[row], self.starts[row + 1])
         return self.columns[part], self.values[part]
 
-    def table(self, query: Query, items: Ints) -> NeighbourTable:
+    def table(self, query: Query, items: Ints) -> NeighbourTable | MetTable:
         told = Told.of(query.history).below(self.size)
         heard = np.flatnonzero(self.known[told.items])
         reached = np.flatnonzero((items >= 0) & (items < self.size))
@@ -166,17 +173,19 @@ class Neighbours:
             cells = np.zeros((len(heard), len(items)), np.float32)
             cells[:, reached] = self.values[np.ix_(told.items[heard], items[reached])]
         elif self._loops is not None:
-            cells = self._met_by(self._loops, told.items[heard], items, reached)
+            met = self._met_by(self._loops, told.items[heard], items, reached)
+            return MetTable(self, told, heard, reached, met, (len(items), len(query.history)), self._loops)
         else:
             cells = self._met(self._read(told, told.items[heard]), len(heard), items, reached)
         return NeighbourTable(self, told, heard, reached, cells, len(query.history))
 
-    def _met_by(self, loops: ModuleType, rows: Ints, items: Ints, reached: Ints) -> Floats:
-        """``_met``, compiled."""
-        out = np.zeros((len(rows), len(items)), np.float32)
-        own, place = np.ascontiguousarray(items, np.int64), self.places.of(self.size)
-        loops.met(self.starts, self.columns, self.values, rows, own, reached, place, out)
-        return out
+    def _met_by(self, loops: ModuleType, rows: Ints, items: Ints, reached: Ints) -> Met:
+        """Of the cells of some rows those whose columns are among the items, at the places ``reached``, compiled."""
+        most = int((self.starts[rows + 1] - self.starts[rows]).sum())
+        which, at, value = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.float32)
+        own, scratch = np.ascontiguousarray(items, np.int64), ZEROS.places(self.size)
+        n = loops.met(self.starts, self.columns, self.values, rows, own, reached, scratch, which, at, value)
+        return Met(which[:n], at[:n], value[:n])
 
     def _met(self, cells: Cells, m: int, items: Ints, reached: Ints) -> Floats:
         """(m, len(items)) of the cells of m rows those whose columns are among the items, at the places ``reached``."""
@@ -197,7 +206,9 @@ class Neighbours:
             return dense
         every = np.arange(len(items))
         if self._loops is not None:
-            return self._met_by(self._loops, rows, items, every)
+            met, out = self._met_by(self._loops, rows, items, every), np.zeros((len(rows), len(items)), np.float32)
+            out[met.which, met.at] = met.value
+            return out
         return self._met(Cells.of(self.starts, self.columns, self.values, rows), len(rows), items, every)
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
@@ -229,24 +240,57 @@ class NeighbourTable:
 
     def scores(self, without: Sequence[int] = ()) -> Floats:
         """(1 + len(without), n) scores by the whole history, then without each named past item."""
-        weights = self.told.weights(self.model.power, self.model.decay, without)
-        if len(self.heard) < weights.shape[1]:
-            weights = weights[:, self.heard]
-        out: Floats = weights @ self.cells
-        if len(self.reached) < out.shape[1]:
-            silent = np.ones(out.shape[1], np.bool_)
-            silent[self.reached] = False
-            out[:, silent] = np.nan
-        speaks = weights.any(axis=1)
-        if not speaks.all():
-            out[~speaks] = np.nan
-        return out
+        weights = _weights(self, without)
+        return _silenced(weights @ self.cells, weights, self.reached)
 
     def terms(self, picked: Ints) -> dict[str, Floats]:
         weight = self.told.weights(self.model.power, self.model.decay)[0, self.heard]
         out = np.zeros((len(picked), self.history), np.float32)
         out[:, self.told.at[self.heard]] = (self.cells[:, picked] * weight[:, None]).T
         return {"": out}
+
+
+@dataclass(frozen=True, slots=True)
+class MetTable:
+    """The same from the cells alone that are not 0, by compiled loops. ``shape``: how many candidates and events."""
+
+    model: Neighbours
+    told: Told
+    heard: Ints
+    reached: Ints
+    met: Met
+    shape: tuple[int, int]
+    loops: ModuleType
+
+    def scores(self, without: Sequence[int] = ()) -> Floats:
+        weights, met = np.ascontiguousarray(_weights(self, without)), self.met
+        out = np.empty((len(weights), self.shape[0]), np.float32)
+        self.loops.carried(weights, met.which, met.at, met.value, out)
+        return _silenced(out, weights, self.reached)
+
+    def terms(self, picked: Ints) -> dict[str, Floats]:
+        weight, events, met = np.ascontiguousarray(_weights(self)[0]), self.told.at[self.heard], self.met
+        out = np.zeros((len(picked), self.shape[1]), np.float32)
+        self.loops.terms(weight, met.which, met.at, met.value, events, np.ascontiguousarray(picked), out)
+        return {"": out}
+
+
+def _weights(table: NeighbourTable | MetTable, without: Sequence[int] = ()) -> Floats:
+    """(1 + len(without), len(heard))"""
+    weights = table.told.weights(table.model.power, table.model.decay, without)
+    return weights if len(table.heard) == weights.shape[1] else weights[:, table.heard]
+
+
+def _silenced(out: Floats, weights: Floats, reached: Ints) -> Floats:
+    """(k, n) scores by weights (k, m): NaN where nothing is heard, and for items that are not reached."""
+    if len(reached) < out.shape[1]:
+        silent = np.ones(out.shape[1], np.bool_)
+        silent[reached] = False
+        out[:, silent] = np.nan
+    speaks = weights.any(axis=1)
+    if not speaks.all():
+        out[~speaks] = np.nan
+    return out
 
 
 def _found(items: Ints, score: Floats) -> Candidates:

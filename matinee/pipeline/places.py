@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from matinee.types import Bools, Ints
+from matinee.types import Bools, Doubles, Ints
 
 
 class Places(threading.local):
@@ -22,6 +22,26 @@ class Places(threading.local):
         return self._held
 
 
+class Zeros(threading.local):
+    """Scratch arrays that are zero between two uses: whoever fills one clears it."""
+
+    def __init__(self) -> None:
+        self._places = np.zeros(0, np.int32)
+        self._sums = np.zeros((0, 2), np.float64)
+
+    def places(self, size: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """(at least size,)"""
+        if len(self._places) < size:
+            self._places = np.zeros(size, np.int32)
+        return self._places
+
+    def sums(self, size: int) -> Doubles:
+        """(at least size, 2)"""
+        if len(self._sums) < size:
+            self._sums = np.zeros((size, 2), np.float64)
+        return self._sums
+
+
 class Marks(threading.local):
     """A mark for each item and thread, all down between two questions."""
 
@@ -29,7 +49,7 @@ class Marks(threading.local):
         self._held = np.zeros(0, np.bool_)
 
     def among(self, items: Ints, others: Ints) -> Bools:
-        """(len(items),) whether each row is one of the others. O(len(items) + len(others)). ``items`` are not negative."""
+        """(len(items),) whether each row, which is not negative, is one of the others. O(len(items) + len(others))."""
         others = others[others >= 0]
         if not len(others):
             return np.zeros(len(items), np.bool_)
@@ -45,4 +65,5 @@ class Marks(threading.local):
 
 
 PLACES = Places()
+ZEROS = Zeros()
 MARKS = Marks()

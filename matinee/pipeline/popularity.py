@@ -10,7 +10,7 @@ import numpy as np
 
 from matinee.data.strength import DEFAULT, StrengthTable, strengths
 from matinee.protocols import Log
-from matinee.types import Doubles, Floats, Ints
+from matinee.types import Bools, Doubles, Floats, Ints
 
 DAY = 86400.0
 
@@ -72,9 +72,24 @@ class Popularity:
         value = 0.5 * np.log1p(self.ever) / _top(self.ever) + 0.5 * np.log1p(self.recent) / _top(self.recent)
         return np.where(self.ever > 0, value, np.nan).astype(np.float32)
 
-    def is_recent(self, row: int) -> bool:
-        """Whether an item is among what is watched now, not only what was watched once."""
-        return 0 <= row < len(self.recent) and bool(np.log1p(self.recent[row]) >= 0.5 * self._most_recent)
+    def were_ever(self, rows: Ints) -> Bools:
+        """(n,) whether anybody watched each item. Rows are not negative."""
+        return self._of(self.ever, rows) > 0
+
+    def are_recent(self, rows: Ints) -> Bools:
+        """(n,) whether each item is among what is watched now, not only what was watched once. Rows are not
+        negative."""
+        return np.asarray(np.log1p(self._of(self.recent, rows)) >= 0.5 * self._most_recent, np.bool_)
+
+    @staticmethod
+    def _of(counts: Doubles, rows: Ints) -> Doubles:
+        """(n,) the counts of rows; 0 for what came since."""
+        inside = rows < len(counts)
+        if inside.all():
+            return counts[rows]
+        found = np.zeros(len(rows))
+        found[inside] = counts[rows[inside]]
+        return found
 
     @cached_property
     def _most_recent(self) -> float:

@@ -4,22 +4,25 @@ falls without it."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from matinee.kernels import compiled
 from matinee.pipeline.catalogue import Catalogue
 from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.scorers import knows
 from matinee.protocols import Model
-from matinee.types import Candidates, Doubles, Floats, Ints, Item, Query, Reason
+from matinee.types import Bools, Candidates, Doubles, Floats, Ints, Item, Query, Reason
 
 KINDS = {"text": "reads", "frames": "looks", "sound": "sounds"}
 SPACES = {kind: space for space, kind in KINDS.items()}
 MOST = 3  # reasons an item carries
 LEAST = 0.05  # a smaller share of the score explains nothing
 TRIED = 10  # past items tried out in one request, the heaviest first; others are not named
+Weighed = dict[tuple[str, int | None], float]  # by kind and past item how much it weighs
+POPULAR = ("popular", None)
 
 
 class Weighted(Protocol):
@@ -67,7 +70,7 @@ class FromExperts:
         if not len(items):
             return ()
         if not knows(query):
-            return tuple((self._start(int(row)),) for row in items)
+            return tuple((reason,) for reason in self._starts(items))
         try:
             return self._explained(query, pool, picked)
         finally:
@@ -76,54 +79,59 @@ class FromExperts:
     def _explained(self, query: Query, pool: Candidates, picked: Ints) -> tuple[tuple[Reason, ...], ...]:
         items = pool.items[picked]
         raised = np.maximum(np.nan_to_num(self.scorer.parts(query, pool, picked)), 0).astype(np.float64)
-        total = raised.sum(axis=1)
-        found: list[list[Reason]] = [[] for _ in items]
-        for at, (expert, part) in enumerate(zip(self.scorer.models, raised.T, strict=True)):
-            share = np.divide(part, total, out=np.zeros(len(items)), where=total > 0)
+        total = raised.sum(axis=1, keepdims=True)
+        shares = np.divide(raised, total, out=np.zeros_like(raised), where=total > 0)
+        found: list[Weighed] = [{} for _ in items]
+        for at, (expert, share) in enumerate(zip(self.scorer.models, shares.T, strict=True)):
             if not share.any():
                 continue
             if expert.name.startswith("popular"):
-                for i, row in enumerate(items.tolist()):
-                    found[i] += [self._popular(row, float(share[i]))] if share[i] > 0 else []
-                continue
-            terms = self.scorer.terms(query, pool, at, picked)
-            for i, reasons in enumerate(_of(terms, query, share)):
-                found[i] += reasons
-        proposed = [_merged(reasons) for reasons in found]
-        true = self._tried(query, pool, picked, _heaviest_causes(proposed))
-        kept = [[r for r in reasons if r.item is None or (i, r.item) in true] for i, reasons in enumerate(proposed)]
+                for own, weight in zip(found, share.tolist(), strict=True):
+                    if weight > 0:
+                        own[POPULAR] = own.get(POPULAR, 0.0) + weight
+            else:
+                _add(found, self.scorer.terms(query, pool, at, picked), query, share)
+        proposed = [_first(own) for own in found]
+        causes = _heaviest_causes(proposed)
+        true = self._tried(query, pool, picked, causes)
+        recent, starts = self.popularity.are_recent(items).tolist(), self._starts(items)
         return tuple(
-            tuple(self._named(row, r) for r in reasons) or (self._start(row),)
-            for row, reasons in zip(items.tolist(), kept, strict=True)
+            tuple(
+                self._named(row, kind, item, weight, recent[i])
+                for kind, item, weight in own
+                if item is None or (item in true and true[item][i])
+            )
+            or (starts[i],)
+            for i, (row, own) in enumerate(zip(items.tolist(), proposed, strict=True))
         )
 
     def _tried(
         self, query: Query, pool: Candidates, picked: Ints, causes: Sequence[int]
-    ) -> set[tuple[int, int]]:  # fmt: skip
-        """The (position, past item) for which the item's score falls, by more than rounding, when all events of the
-        past item are away."""
+    ) -> dict[int, list[bool]]:  # fmt: skip
+        """By past item for which of the picked the score falls, by more than rounding, when all events of the past item
+        are away."""
         if not causes:
-            return set()
+            return {}
         score = self.scorer.score_without(query, pool, causes, picked)
         before, after = score[0], score[1:]
         fell = np.isnan(after) | (after < before - 1e-6 * (1 + np.abs(before)))
-        return {(int(i), causes[k]) for k, i in zip(*np.nonzero(fell), strict=True)}
+        return dict(zip(causes, fell.tolist(), strict=True))
 
-    def _named(self, row: int, reason: Reason) -> Reason:
-        """The reason with what the two items have in common, where it goes by content."""
-        space = SPACES.get(reason.kind)
-        if space is None or reason.item is None:
-            return reason
-        return replace(reason, detail=self.shared(row, reason.item, space))
+    def _named(self, row: int, kind: str, item: int | None, weight: float, recent: bool) -> Reason:
+        """The reason with what there is to say beside it: whether it is watched now, or what the two items have in
+        common, where it goes by content."""
+        if item is None:
+            return Reason(kind, weight, None, "now" if recent else "ever")
+        space = SPACES.get(kind)
+        return Reason(kind, weight, item, self.shared(row, item, space) if space else "")
 
-    def _start(self, row: int) -> Reason:
-        """For an item that no expert has placed: it is watched by others, or it is new."""
-        if 0 <= row < len(self.popularity.ever) and self.popularity.ever[row] > 0:
-            return self._popular(row, 1.0)
-        return Reason("new", 1.0)
-
-    def _popular(self, row: int, weight: float) -> Reason:
-        return Reason("popular", weight, None, "now" if self.popularity.is_recent(row) else "ever")
+    def _starts(self, items: Ints) -> list[Reason]:
+        """For items that no expert has placed: each is watched by others, or it is new."""
+        ever, recent = self.popularity.were_ever(items).tolist(), self.popularity.are_recent(items).tolist()
+        return [
+            Reason("popular", 1.0, None, "now" if lately else "ever") if known else Reason("new", 1.0)
+            for known, lately in zip(ever, recent, strict=True)
+        ]
 
     def shared(self, row: int, other: int, space: str) -> str:
         """What two items have in common in this space, named: labels, or tags and categories; "; " between."""
@@ -141,46 +149,51 @@ class FromExperts:
         return self.catalogue.items[row] if row < self.catalogue.size else None
 
 
-def _of(terms: dict[str, Floats], query: Query, share: Doubles) -> list[list[Reason]]:
-    """The reasons of one expert by item; they weigh ``share`` (n,) together."""
-    positive = {space: np.maximum(term, 0) for space, term in terms.items() if term.shape[1]}
-    whole = sum((term.sum(axis=1) for term in positive.values()), np.zeros(len(share)))
+def _add(found: Sequence[Weighed], terms: dict[str, Floats], query: Query, share: Doubles) -> None:
+    """Adds the causes that one expert gives of each item; they weigh ``share`` (n,) together."""
+    terms = {space: term for space, term in terms.items() if term.shape[1]}
     # what was disliked can lift an item that is unlike it, but "like what you disliked" is no reason to give
-    liked = query.history.strength > 0
-    found: list[list[Reason]] = [[] for _ in share]
-    for space, term in positive.items():
+    liked, whole = query.history.strength > 0, np.zeros(len(share))
+    heavy = [(space, *_heaviest(term, liked, whole)) for space, term in terms.items()]
+    scale = np.divide(share, whole, out=np.zeros(len(share)), where=whole > 0)[:, None]
+    for space, top, most in heavy:
         kind = KINDS.get(space, "because")
-        for i, h, weight in _heaviest(np.where(liked, term, 0), whole, share):
-            found[i].append(Reason(kind, weight, int(query.history.items[h])))
-    return found
+        causes, weights = query.history.items[top].tolist(), (most * scale).tolist()
+        for own, rows, each in zip(found, causes, weights, strict=True):
+            for item, weight in zip(rows, each, strict=True):
+                if weight > 0:
+                    key = kind, item
+                    own[key] = own.get(key, 0.0) + weight
 
 
-def _heaviest_causes(proposed: Sequence[Sequence[Reason]]) -> list[int]:
-    weight: dict[int, float] = {}
-    for reason in (r for reasons in proposed for r in reasons):
-        if reason.item is not None:
-            weight[reason.item] = weight.get(reason.item, 0.0) + reason.weight
-    return sorted(weight, key=lambda row: -weight[row])[:TRIED]
-
-
-def _heaviest(term: Floats, whole: Doubles, share: Doubles) -> list[tuple[int, int, float]]:
-    """(item, event, weight) of the ``MOST`` heaviest terms of each item; ``share`` is what all of them weigh."""
-    rows, most = np.arange(len(term)), min(MOST, term.shape[1])
-    top, heavy, rest = np.empty((len(term), most), np.int64), np.empty((len(term), most)), term.copy()
+def _heaviest(term: Floats, liked: Bools, whole: Doubles) -> tuple[Ints, Doubles]:
+    """Of each item the ``MOST`` heaviest positive terms (n, events) among the ``liked`` events and these events, the
+    heaviest first. Adds to ``whole`` (n,) what all positive ones make."""
+    n, most = len(term), min(MOST, term.shape[1])
+    top, heavy = np.empty((n, most), np.int64), np.empty((n, most))
+    if (loops := compiled()) is not None:
+        loops.heaviest(np.ascontiguousarray(term, np.float32), liked, whole, top, heavy)
+        return top, heavy
+    rest, rows = np.maximum(term, 0), np.arange(n)
+    whole += rest.sum(axis=1)
+    rest = np.where(liked, rest, 0)
     for k in range(most):  # a few looks for the greatest cost less than an order of all
         top[:, k] = rest.argmax(axis=1)
         heavy[:, k] = rest[rows, top[:, k]]
         rest[rows, top[:, k]] = -np.inf
-    weight = np.divide(share, whole, out=np.zeros(len(share)), where=whole > 0)[:, None] * heavy
-    rows, columns = np.nonzero(weight > 0)
-    return list(zip(rows.tolist(), top[rows, columns].tolist(), weight[rows, columns].tolist(), strict=True))
+    return top, np.maximum(heavy, 0)
 
 
-def _merged(reasons: Sequence[Reason]) -> list[Reason]:
-    """One reason for each kind and cause, heaviest first."""
-    by_key: dict[tuple[str, int | None], Reason] = {}
-    for r in reasons:
-        old = by_key.get((r.kind, r.item))
-        by_key[r.kind, r.item] = r if old is None else Reason(r.kind, old.weight + r.weight, r.item, old.detail)
-    ordered = sorted(by_key.values(), key=lambda r: -r.weight)
-    return [r for r in ordered if r.weight >= LEAST][:MOST]
+def _first(own: Weighed) -> list[tuple[str, int | None, float]]:
+    """(kind, item, weight) of the ``MOST`` heaviest that explain anything, heaviest first."""
+    ordered = sorted(own.items(), key=lambda one: -one[1])[:MOST]
+    return [(kind, item, weight) for (kind, item), weight in ordered if weight >= LEAST]
+
+
+def _heaviest_causes(proposed: Sequence[Sequence[tuple[str, int | None, float]]]) -> list[int]:
+    weight: dict[int, float] = {}
+    for own in proposed:
+        for _, item, part in own:
+            if item is not None:
+                weight[item] = weight.get(item, 0.0) + part
+    return sorted(weight, key=lambda row: -weight[row])[:TRIED]

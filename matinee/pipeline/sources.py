@@ -19,7 +19,7 @@ from matinee.pipeline.popularity import Popularity
 from matinee.pipeline.selectors import top_of
 from matinee.pipeline.shelf import Shelf
 from matinee.pipeline.taste import Told
-from matinee.types import Bools, Candidates, Floats, History, Ints, Query
+from matinee.types import Candidates, Floats, History, Ints, Query
 
 POWER = 0.5  # how fast the past fades, as in the trained content model
 # An approximate look brings so many times more than is asked for, to be scored exactly: what eight bits leave open, and
@@ -83,10 +83,10 @@ class Nearest:
         total, count = np.zeros(len(items), np.float32), np.zeros(len(items), np.float32)
         for shelf, profile in profiles:
             places = shelf.places(items)
-            product, has = shelf.each(profile[None], places)[0], places >= 0
+            product, has = shelf.each(profile[None], places), places >= 0
             if len(profiles) == 1 and has.all():
-                return product
-            total += product
+                return np.asarray(product[0], np.float32)
+            total += product[0]
             count += has
         return _mean(total, count)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from matinee.kernels import compiled
 from matinee.pipeline.places import PLACES
-from matinee.types import Floats, History, Ints, Query
+from matinee.types import Doubles, Floats, History, Ints, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Told:
         m = len(self.items)
         if (loops := compiled()) is not None:
             faded = np.empty((1 + len(without), m), np.float32)
-            loops.faded(self.items, self.strength, power, decay, np.asarray(without, np.int64), faded)
+            loops.faded(self.items, self.strength, fading(power, decay, m), np.asarray(without, np.int64), faded)
             faded.setflags(write=False)
             return faded
         rank = np.arange(m)[::-1]
@@ -97,11 +98,23 @@ class Told:
             gone[1:] = self.items[None, :] == np.asarray(without, np.int64)[:, None]
             newer = np.cumsum(gone[:, ::-1], axis=1)[:, ::-1]
             ranks -= newer * ~gone
-        fade = (1.0 + np.arange(m + 1)) ** -power * decay ** np.arange(m + 1)
-        weights = (self.strength * fade[ranks]).astype(np.float32)
+        weights = (self.strength * fading(power, decay, m)[ranks]).astype(np.float32)
         weights[gone] = 0.0
         weights.setflags(write=False)
         return weights
+
+
+def fading(power: float, decay: float, m: int) -> Doubles:
+    """By rank, at least (m,), what an event of that rank weighs."""
+    return _fading(power, decay, 1 << (max(m, 255)).bit_length())
+
+
+@lru_cache(maxsize=64)
+def _fading(power: float, decay: float, m: int) -> Doubles:
+    rank = np.arange(m)
+    fade: Doubles = (1.0 + rank) ** -power * decay**rank
+    fade.setflags(write=False)
+    return fade
 
 
 class Last(threading.local):

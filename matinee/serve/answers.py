@@ -15,6 +15,7 @@ from matinee.serve.address import API, address
 from matinee.types import Event, Item, Reason, Slate
 
 SOUND = (".mp3", ".ogg", ".oga", ".opus", ".wav", ".flac", ".m4a", ".aac", ".wma", ".aif", ".aiff")
+BRIEFS = 20_000  # items of which a catalogue keeps what lists say of them
 PICTURE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
@@ -39,6 +40,16 @@ class Answers:
         return forms.Brief(**self.brief_fields(row))
 
     def brief_fields(self, row: int) -> dict[str, Any]:
+        """What every list says of an item; made once for each catalogue and language, of the items last asked for. Not
+        to be changed."""
+        briefs = self.catalogue.briefs
+        if (known := briefs.get((row, self.lang))) is None:
+            if len(briefs) >= BRIEFS:
+                briefs.clear()
+            known = briefs[row, self.lang] = self._brief_fields(row)
+        return known
+
+    def _brief_fields(self, row: int) -> dict[str, Any]:
         item = self.catalogue.item(row)
         return {
             "item": item.id,
@@ -92,19 +103,23 @@ class Answers:
         )
 
     def recommended(self, slate: Slate) -> tuple[forms.Recommended, ...]:
+        each = zip(
+            slate.items.tolist(), slate.scores.tolist(), slate.sources, slate.reasons, slate.propensities.tolist(),
+            strict=True,
+        )  # fmt: skip
         return tuple(
             forms.Recommended(
-                **self.brief_fields(int(row)), score=forms.number(slate.scores[i]), source=slate.sources[i],
-                reasons=tuple(self.why(reason) for reason in slate.reasons[i]), position=i,
-                propensity=round(float(slate.propensities[i]), 6),
+                **self.brief_fields(row), score=forms.number(score), source=source,
+                reasons=tuple(map(self.why, reasons)), position=i, propensity=round(propensity, 6),
             )
-            for i, row in enumerate(slate.items)
+            for i, (row, score, source, reasons, propensity) in enumerate(each)
         )  # fmt: skip
 
     def why(self, reason: Reason) -> forms.Why:
         cause = self.title(reason.item) if reason.item is not None else ""
         item = self.catalogue.item(reason.item).id if cause and reason.item is not None else None
-        labels = tuple(label for label in reason.detail.split("; ") if label) if reason.kind != "popular" else ()
+        told = reason.detail and reason.kind != "popular"
+        labels = tuple(label for label in reason.detail.split("; ") if label) if told else ()
         text = words.reason_text(reason, cause, self.lang, lambda label: label_in(label, self.lang))
         return forms.Why(
             kind=reason.kind,
@@ -112,7 +127,7 @@ class Answers:
             title=cause or None,
             text=text,
             weight=round(reason.weight, 4),
-            labels=tuple(label_in(label, self.lang) for label in labels),
+            labels=tuple(label_in(label, self.lang) for label in labels) if labels else (),
         )
 
     def event(self, event: Event) -> forms.Seen:

@@ -15,7 +15,8 @@ from matinee.models.aspects import FACTS, SPACES
 from matinee.models.common import top
 from matinee.models.marec import MARecModel
 from matinee.pipeline.catalogue import Catalogue
-from matinee.pipeline.neighbours import Neighbours, NeighbourTable
+from matinee.pipeline.experts import Table
+from matinee.pipeline.neighbours import Neighbours
 from matinee.pipeline.taste import Told
 from matinee.types import Candidates, Floats, Ints, Item, Query
 
@@ -150,7 +151,7 @@ class ArrivedTable:
     items: Ints
     past: Floats
     shares: tuple[Floats, Floats]
-    ease: NeighbourTable
+    ease: Table
     history: int
 
     def scores(self, without: Sequence[int] = ()) -> Floats:

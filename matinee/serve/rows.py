@@ -167,10 +167,8 @@ def liked_categories(history: History, catalogue: Catalogue, n: int) -> list[str
 
 
 def _reasoned(slate: Slate, state: State) -> Slate:
-    def detail(row: int) -> str:
-        return "now" if state.popularity.is_recent(row) else "ever"
-
-    return replace(slate, reasons=tuple((Reason("popular", 1.0, None, detail(int(i))),) for i in slate.items))
+    recent = state.popularity.are_recent(slate.items).tolist()
+    return replace(slate, reasons=tuple((Reason("popular", 1.0, None, "now" if now else "ever"),) for now in recent))
 
 
 def _all(slate: Slate, reason: Reason) -> Slate:

@@ -90,10 +90,13 @@ def pick(pair: tuple[str, str], lang: Language) -> str:
 def reason_text(reason: Reason, cause: str, lang: Language, name: LabelName = str) -> str:
     """One sentence. ``cause`` is the title of the item behind it; ``name`` puts a label into the language."""
     key = "popular now" if reason.kind == "popular" and reason.detail == "now" else reason.kind
-    labels = [name(label) for label in reason.detail.split("; ") if label] if reason.kind != "popular" else []
+    said = pick(BECAUSE.get(key, BECAUSE["because"]), lang)
+    if reason.kind == "popular" or not (reason.detail or key == "group"):
+        return said.format(cause=cause, detail="", people="") if "{" in said else said
+    labels = [name(label) for label in reason.detail.split("; ") if label]
     detail = ("、" if lang == "zh" else ", ").join(labels)
     people = pick(PEOPLE.get(reason.detail, OTHERS), lang).format(field=reason.detail) if key == "group" else ""
-    text = pick(BECAUSE.get(key, BECAUSE["because"]), lang).format(cause=cause, detail=detail, people=people)
+    text = said.format(cause=cause, detail=detail, people=people)
     if detail and reason.kind in ("looks", "sounds", "reads"):
         text += f"：{detail}" if lang == "zh" else f": {detail}"
     return text

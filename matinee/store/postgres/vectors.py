@@ -9,7 +9,7 @@ import numpy as np
 from matinee.store.postgres.connection import Connection, Server
 from matinee.store.postgres.items import bump, row_of
 from matinee.store.trouble import usable_text
-from matinee.store.vectors import checked, same_dim, unknown_vector
+from matinee.store.vectors import checked, same_dim, stacked, unknown_vector
 from matinee.types import Bools, Floats, Ints, Space
 
 
@@ -72,8 +72,7 @@ def vectors(server: Server, space: Space) -> tuple[Ints, Floats]:
             )
             found = cursor.fetchall()
     rows = np.fromiter((row for row, _ in found), np.int64, len(found))
-    matrix = np.frombuffer(bytearray().join(data for _, data in found), "<f4").reshape(len(found), space.dim)
-    return rows, matrix.astype(np.float32, copy=False)
+    return rows, stacked([data for _, data in found], space.dim)
 
 
 def spaces(server: Server) -> list[Space]:
