@@ -22,6 +22,7 @@ import numpy as np
 
 from matinee.encoders.fuse import Fuser
 from matinee.errors import MatineeError
+from matinee.kernels.memory import large
 from matinee.models import load_model, tensors
 from matinee.models.blend import Blend
 from matinee.protocols import Model
@@ -202,10 +203,8 @@ def _read(folder: Path, name: str) -> bytes:
 
 
 def _read_large(folder: Path, name: str) -> memoryview:
-    """In memory of NumPy's own: of what is large that asks the system for large pages, and a request that reads rows
-    here and there waits a third less for them."""
     with _open(folder, name) as file:
-        data = memoryview(np.empty(os.fstat(file.fileno()).st_size, np.uint8))  # type: ignore[arg-type]
+        data = memoryview(large((os.fstat(file.fileno()).st_size,), np.uint8))  # type: ignore[arg-type]
         got = file.readinto(data)
     return data[:got].toreadonly()
 

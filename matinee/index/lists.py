@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from matinee.kernels import compiled
+from matinee.kernels.memory import large
 from matinee.types import Bools, Floats, Ints
 
 PROBES = 24  # lists that a query looks through at first
@@ -108,7 +109,7 @@ def coded(vectors: Floats) -> tuple[Codes, Floats]:
     greatest of its vector."""
     scale = np.abs(vectors).max(axis=1, initial=0.0) / 127
     scale[scale == 0] = 1.0
-    codes = np.empty(vectors.shape, np.int8)
+    codes = large(vectors.shape, np.int8)
     for start in range(0, len(vectors), BLOCK):
         part = slice(start, start + BLOCK)
         codes[part] = np.round(vectors[part] / scale[part, None])

@@ -33,15 +33,30 @@ def near(
 def against(vectors: Any, scale: Any, places: Any, profiles: Any, shared: Any, out: Any) -> None:
     """Fills out (k, len(places)) with the products of k profiles with the vectors at some places, each less its
     ``shared`` (k,) and times the vector's scale; 0 where a place is negative."""
+    most, dim = len(profiles), vectors.shape[1]
     for i in range(len(places)):
         at = places[i]
-        for k in range(len(profiles)):
+        if at < 0:
+            for k in range(most):
+                out[k, i] = 0
+            continue
+        for k in range(0, most - 3, 4):  # four at once, or adding up the lanes of a register takes the most time
+            a, b, c, e = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            for d in range(dim):
+                x = vectors[at, d]
+                a += x * profiles[k, d]
+                b += x * profiles[k + 1, d]
+                c += x * profiles[k + 2, d]
+                e += x * profiles[k + 3, d]
+            out[k, i] = (a - shared[k]) * scale[at]
+            out[k + 1, i] = (b - shared[k + 1]) * scale[at]
+            out[k + 2, i] = (c - shared[k + 2]) * scale[at]
+            out[k + 3, i] = (e - shared[k + 3]) * scale[at]
+        for k in range(most - most % 4, most):
             total = np.float32(0)
-            if at >= 0:
-                for d in range(vectors.shape[1]):
-                    total += vectors[at, d] * profiles[k, d]
-                total = (total - shared[k]) * scale[at]
-            out[k, i] = total
+            for d in range(dim):
+                total += vectors[at, d] * profiles[k, d]
+            out[k, i] = (total - shared[k]) * scale[at]
 
 
 @loop(
@@ -145,20 +160,21 @@ def faded(items: Any, strength: Any, fade: Any, without: Any, weights: Any) -> N
                 rank += 1
 
 
-@loop(types.void(F1, SINGLE[::1]))
+@loop(types.void(F1, SINGLE[::1]), loose=True)
 def standard(scores: Any, z: Any) -> None:
     """``blend.standard``: fills z (n,), NaN where silent."""
-    total, count, most = 0.0, 0, 0.0
+    total, count, most = 0.0, 0, np.float32(0)
     for x in scores:
-        if not np.isnan(x):
-            total += x
-            count += 1
-            most = max(most, abs(np.float64(x)))
+        told = x == x
+        total += np.float64(x) if told else 0.0
+        count += told
+        size = abs(x) if told else np.float32(0)
+        most = size if size > most else most
     mean = total / count if count else 0.0
     square = 0.0
     for x in scores:
-        if not np.isnan(x):
-            square += (x - mean) ** 2
+        far = np.float64(x) - mean if x == x else 0.0
+        square += far * far
     spread = np.sqrt(square / count) if count else 0.0
     scale = 0.0 if spread <= 1e-6 * (1e-12 + most) else 1.0 / spread
     for i in range(len(scores)):
@@ -238,16 +254,17 @@ def level(z: Any, weights: Any, enough: Any, flat: Any, score: Any) -> None:
         score[i] = mean + lines[k, 1] * (score[i] - lines[k, 0])
 
 
-@loop(types.void(F3, F1, INT, types.float64, I1, SINGLE[:, ::1]))
-def blended(raw: Any, weights: Any, enough: Any, flat: Any, at: Any, out: Any) -> None:
+@loop(types.void(F3, B1, F1, INT, types.float64, I1, SINGLE[:, ::1]))
+def blended(raw: Any, same: Any, weights: Any, enough: Any, flat: Any, at: Any, out: Any) -> None:
     """Fills out (k, len(at)) with the blend of (k, experts, n) scores, NaN where an expert is silent, each of the k
-    set among its own n."""
+    set among its own n. ``same`` (experts,): whose scores are those of the first in all k."""
     trials, experts, n = raw.shape
     z = np.empty((experts, n), np.float32)
     score = np.empty(n, np.float32)
     for k in range(trials):
         for e in range(experts):
-            standard(raw[k, e], z[e])
+            if k == 0 or not same[e]:
+                standard(raw[k, e], z[e])
         level(z, weights, enough, flat, score)
         for p in range(len(at)):
             out[k, p] = score[at[p]]

@@ -255,8 +255,10 @@ def build(store: Store, choose: Choose = fullest) -> Catalogue:
     shelves: dict[str, Shelf] = {}
     for name, space in choose({space: len(rows) for space, (rows, _) in vectors.items()}).items():
         rows, matrix = vectors[space]
-        inside = rows < base.size
-        shelves[name] = Shelf.build(space, rows[inside], matrix[inside], base.size)
+        if len(rows) and rows.max() >= base.size:  # they came while this was read
+            inside = rows < base.size
+            rows, matrix = rows[inside], matrix[inside]
+        shelves[name] = Shelf.build(space, rows, matrix, base.size)
     labels = {key: {row: _labels(value) for row, value in store.all_facts(key)} for key in LABELS}
     covers = {row: str(value["file"]) for row, value in store.all_facts("cover") if "file" in value}
     media = {row: value for row, value in store.all_facts("media") if isinstance(value, dict)}

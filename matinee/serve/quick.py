@@ -138,7 +138,8 @@ class QuickBlend:
     def score(self, query: Query, candidates: Candidates) -> Floats:
         worked, n = self._worked(query, candidates), len(candidates)
         if (loops := compiled()) is not None:
-            one: Floats = blended_by(loops, worked.raw[None], self.blend.weights, np.arange(n))[0]
+            same = np.ones(len(worked.raw), np.bool_)
+            one: Floats = blended_by(loops, worked.raw[None], same, self.blend.weights, np.arange(n))[0]
             return one
         score: Floats = level_each(worked.opinions, self.blend.weights, n)[0]
         return score
@@ -168,9 +169,10 @@ class QuickBlend:
         trials = worked.trials(items)
         if (loops := compiled()) is not None:
             raw = np.empty((1 + len(items), len(trials), n), np.float32)
+            same = np.array([len(scores) == 1 for scores in trials], np.bool_)
             for expert, scores in enumerate(trials):
-                raw[:, expert] = scores
-            return blended_by(loops, raw, self.blend.weights, picked)
+                raw[: len(scores), expert] = scores
+            return blended_by(loops, raw, same, self.blend.weights, picked)
         opinions = tuple(
             opinion if isinstance(table, SameTable) else standard_each(scores)
             for table, opinion, scores in zip(worked.tables, worked.opinions, trials, strict=True)
@@ -192,10 +194,11 @@ class QuickBlend:
         return made
 
 
-def blended_by(loops: ModuleType, raw: Floats, weights: Floats, at: Ints) -> Floats:
-    """(k, len(at)) ``blend.level`` of the standardised scores (k, experts, n), of the candidates at some places."""
+def blended_by(loops: ModuleType, raw: Floats, same: Bools, weights: Floats, at: Ints) -> Floats:
+    """(k, len(at)) ``blend.level`` of the standardised scores (k, experts, n), of the candidates at some places.
+    ``same`` (experts,): whose first scores hold for all k."""
     out = np.empty((len(raw), len(at)), np.float32)
-    loops.blended(raw, weights, ENOUGH, FLAT, np.ascontiguousarray(at), out)
+    loops.blended(raw, same, weights, ENOUGH, FLAT, np.ascontiguousarray(at), out)
     return out
 
 

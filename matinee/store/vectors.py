@@ -10,6 +10,7 @@ from sqlite3 import Connection
 import numpy as np
 
 from matinee.errors import MatineeError
+from matinee.kernels.memory import large
 from matinee.store.connection import Database
 from matinee.store.items import bump, row_of
 from matinee.store.sums import sum_of, sum_of_vector
@@ -140,9 +141,8 @@ def vectors(database: Database, space: Space) -> tuple[Ints, Floats]:
 
 
 def stacked(vectors: Sequence[bytes], dim: int) -> Floats:
-    """(n, dim) from the bytes of each row, in memory of NumPy's own: of what is large that asks the system for large
-    pages, and a request that reads rows here and there waits a third less for them."""
-    out = np.empty((len(vectors), dim), np.float32)
+    """(n, dim) from the bytes of each row."""
+    out = large((len(vectors), dim), np.float32)
     for at in range(0, len(vectors), STACKED):
         part = vectors[at : at + STACKED]
         out[at : at + len(part)] = np.frombuffer(b"".join(part), "<f4").reshape(len(part), dim)

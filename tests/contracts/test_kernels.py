@@ -104,7 +104,7 @@ def test_the_blend_of_any_scores_is_the_models(raw: Floats, weights: list[float]
     """Silence, scores that are all alike, experts that weigh nothing, too few that all know."""
     loops, own = started(), np.array(weights[: len(raw)], np.float32)
     out = np.empty((1, raw.shape[1]), np.float32)
-    loops.blended(raw[None], own, ENOUGH, FLAT, np.arange(raw.shape[1]), out)
+    loops.blended(raw[None], np.zeros(len(raw), np.bool_), own, ENOUGH, FLAT, np.arange(raw.shape[1]), out)
     z = np.stack([standard(row) for row in raw], 1) if len(raw) else np.empty((raw.shape[1], 0), np.float32)
     np.testing.assert_allclose(out[0], level(z, own), rtol=2e-3, atol=2e-4)
 
@@ -145,7 +145,7 @@ def test_what_says_the_same_of_all_moves_nobody(by: str) -> None:
     assert np.abs(expected).max() < 1
     if by == "compiled":
         out = np.empty((1, 11), np.float32)
-        started().blended(raw[None], weights, ENOUGH, FLAT, np.arange(11), out)
+        started().blended(raw[None], np.zeros(len(raw), np.bool_), weights, ENOUGH, FLAT, np.arange(11), out)
         got = out[0]
     else:
         got = level_each([standard_each(row[None]) for row in raw], weights, 11)[0]
