@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -19,8 +20,6 @@ def large(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, np.dtype[Any]]:
     if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return np.zeros(shape, dtype)
     held = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    try:
+    with suppress(OSError):  # of a system that was built without
         held.madvise(mmap.MADV_HUGEPAGE)
-    except OSError:  # a system that was built without
-        pass
     return np.frombuffer(held, dtype).reshape(shape)

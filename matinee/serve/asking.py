@@ -20,10 +20,11 @@ PLAIN = Ask()
 def recommendations(service: Service, user: str, n: int, ask: Ask, lang: Language) -> forms.Recommendations:
     """A slate for a user, best first; ``note`` says why it is short. Raises what ``Service.answer`` raises."""
     with service.lane:
-        return _recommended(service, user, n, ask, lang)
+        return recommended(service, user, n, ask, lang)
 
 
-def _recommended(service: Service, user: str, n: int, ask: Ask, lang: Language) -> forms.Recommendations:
+def recommended(service: Service, user: str, n: int, ask: Ask, lang: Language) -> forms.Recommendations:
+    """The same by whoever holds ``service.lane``."""
     answered = service.answer(user, n, ask)
     slate, catalogue = answered.slate, answered.state.catalogue
     shown = (*answered.query.limits.shown, *slate.items.tolist())

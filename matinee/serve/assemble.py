@@ -99,6 +99,11 @@ class State:
         return {}
 
     @cached_property
+    def answered(self) -> set[tuple[str, bool]]:
+        """Of which scenarios, for strangers and for those who are known, all that is made at a first slate is there."""
+        return set()
+
+    @cached_property
     def experts(self) -> tuple[tuple[Model, ...], tuple[float, ...]]:
         """The experts and their weights: those of the release, or content and popularity, taste going first."""
         nearest = Nearest(self.catalogue)

@@ -18,6 +18,7 @@ from matinee.pipeline.groups import GroupCounts, Lift
 from matinee.pipeline.sources import Starter
 from matinee.protocols import Store
 from matinee.serve.forms import Ask
+from matinee.serve.turns import only_if
 from matinee.settings import Library
 from matinee.store.snapshot import read_log
 
@@ -50,6 +51,7 @@ class Groups:
         profile = {
             **(self.store.profile(user) if user else {}), **{name: told for name, told in stated.items() if told}
         }  # fmt: skip
+        only_if(not profile)  # to be counted with, or put in an order of its own
         counts = self._current() if profile else None
         return counts.lift(profile) if counts else None
 

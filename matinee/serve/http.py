@@ -39,6 +39,7 @@ from matinee.serve.describe import EventsOperation, ItemOperation, make_true
 from matinee.serve.problem import on_any_error, on_http_error, on_matinee_error
 from matinee.serve.rows import rows_of
 from matinee.serve.service import Ask, Service
+from matinee.serve.turns import Turns, plain
 from matinee.types import EventKind, Item
 
 BODY = 8 * 1024 * 1024  # bytes of a request
@@ -94,8 +95,8 @@ async def post_events(request: AnyRequest) -> forms.Accepted:
     return await run_sync(work)
 
 
-@get("/users/{user:str}/recommendations", sync_to_thread=True)
-def recommendations(
+@get("/users/{user:str}/recommendations")
+async def recommendations(
     request: AnyRequest, user: FromPath[str], n: Many = 20, collection: FromQuery[str] = "", category: Names = None,
     diversity: Share = None, exclude: Names = None, where: Where = "", scenario: FromQuery[str] = "home",
     novelty: Share = None, exploration: Share = None, boost: Boosts = None, page: FromQuery[str] = "",
@@ -109,7 +110,9 @@ def recommendations(
         seed=seed, country=country, language=language, interests=tuple(interests or ()), age=age,
         blocked=tuple(blocked or ()),
     )  # fmt: skip
-    return asking.recommendations(service_of(request), segment(user), n, ask, lang_of(request))
+    service, named, lang = service_of(request), segment(user), lang_of(request)
+    turns: Turns = request.app.state.turns
+    return await turns.take(plain(service.store, ask), lambda: asking.recommended(service, named, n, ask, lang))
 
 
 def boosts(given: list[str] | None) -> tuple[tuple[str, float], ...]:
@@ -305,7 +308,7 @@ def application(service: Service) -> Litestar:
         [api, index, asset, bulk.metrics],
         openapi_config=about,
         request_max_body_size=BODY,
-        state=AppState({"service": service}),
+        state=AppState({"service": service, "turns": Turns(service.lane)}),
         exception_handlers=handled,
         logging_config=None,
     )

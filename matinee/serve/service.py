@@ -12,17 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import get_args
 
 import numpy as np
+from msgspec import structs
 
-from matinee.data.interactions import history_from_log
 from matinee.data.strength import table_of
 from matinee.errors import MatineeError
 from matinee.ingest.frames import forget_item
 from matinee.pipeline import catalogue as catalogues
 from matinee.pipeline.catalogue import Catalogue
-from matinee.pipeline.filters import SEEN
 from matinee.pipeline.outcomes import Outcomes
 from matinee.pipeline.recommender import Recommender
 from matinee.pipeline.scorers import knows
@@ -39,22 +37,20 @@ from matinee.serve.groups import Groups
 from matinee.serve.intake import Batch
 from matinee.serve.metrics import Metrics
 from matinee.serve.muted import muted, quieted
+from matinee.serve.past import history_of
 from matinee.serve.prior import among, narrowed, primed, prior_of
 from matinee.serve.reading import Reader
 from matinee.serve.releases import ready
 from matinee.serve.seek import Seeker
+from matinee.serve.turns import only_if
 from matinee.settings import Library
 from matinee.store.snapshot import read_log
-from matinee.types import EVENT_KINDS, Controls, EventKind, History, Ints, Item, Limits, Query, Slate, Space
+from matinee.types import Controls, History, Ints, Item, Limits, Query, Slate, Space
 
 log = logging.getLogger("matinee.serve")
 INLINE = 0.05  # seconds: a refresh that takes less is done by the request that notices
 REST = 4.0  # a slow refresh is followed by this many times its duration of peace
 COUNTED_EVERY = 1.0  # seconds between counts of popularity
-REMEMBERED = 2000  # events read for what was seen and hidden
-KINDS: tuple[EventKind, ...] = get_args(EventKind)
-IMPRESSION, SEARCH = EVENT_KINDS.index("impression"), EVENT_KINDS.index("search")
-GLANCES = 300  # impressions that a request looks back on
 
 Change = Callable[[Catalogue], Catalogue]
 
@@ -236,33 +232,8 @@ class Service:
         return quieted(query, state.catalogue, muted(self.store, user))
 
     def history(self, user: str | None) -> tuple[History, float]:
-        """What the user did, and now. The last ``serving.history`` events that say something count for the taste; older
-        ones stay with strength 0, for what was seen or hidden long ago must not come back. Of the impressions the last
-        ``GLANCES`` stay, which say nothing of a taste."""
-        now = time.time()
-        if user is None:
-            return History.empty(), now
-        whole = history_from_log(self.store.history(user, REMEMBERED, np.inf), self._table)
-        if len(whole):
-            now = max(now, float(np.nextafter(whole.at[-1], np.inf)))
-        glances = whole.kinds == IMPRESSION
-        kept = (~glances | (np.cumsum(glances[::-1])[::-1] <= GLANCES)) & (whole.kinds != SEARCH)
-        items, at, strength, kinds = whole.items[kept], whole.at[kept], whole.strength[kept], whole.kinds[kept]
-        old = np.cumsum((strength != 0)[::-1])[::-1] > self.library.settings.serving.history
-        history = History(items, at, np.where(old, 0, strength).astype(np.float32), kinds)
-        return (history if len(whole) < REMEMBERED else self._with_all_seen(user, history)), now
-
-    def _with_all_seen(self, user: str, history: History) -> History:
-        """With what was seen and hidden before the events that were read: it says nothing of a taste any more, but must
-        not come back. One look into an index for each of these kinds."""
-        before = [(kind, self.store.items_of(user, (KINDS[kind],))) for kind in SEEN]
-        items = np.concatenate([rows for _, rows in before])
-        kinds = np.repeat([kind for kind, _ in before], [len(rows) for _, rows in before])
-        nothing = np.zeros(len(items), np.float32)
-        return History(
-            np.concatenate([items, history.items]), np.concatenate([np.zeros(len(items)), history.at]),
-            np.concatenate([nothing, history.strength]), np.concatenate([kinds, history.kinds]),
-        )  # fmt: skip
+        """What the user did, and now (``past.history_of``)."""
+        return history_of(self.store, self._table, self.library.settings.serving.history, user)
 
     def recommend(self, user: str | None, n: int, ask: Ask) -> tuple[Slate, State]:
         """The slate and the state that made it."""
@@ -276,22 +247,26 @@ class Service:
         started = time.perf_counter()
         state = self.current()
         query = self.query(user, n, ask, state)
+        kind = ask.scenario, knows(query)
+        only_if(kind in state.answered and not query.controls.boost)
         read = (time.perf_counter() - started) * 1000
         slate = self.still_there(self.recommender(state, ask, query).recommend(query), state)
         taken: tuple[str, ...] = ()
         steps = [("seen", query)]
         if ask.categories:
-            free = {name: getattr(query.limits, name) for name in query.limits.__struct_fields__}
-            steps.append(("category", replace(query, limits=Limits(**{**free, "categories": ()}))))
+            free = structs.replace(query.limits, categories=())
+            steps.append(("category", replace(query, limits=free)))
         for step, loosened in steps:
             if len(slate.items) or not len(state.catalogue):
                 break
+            only_if(quick=False)
             taken = (*taken, step)
             again = self.recommender(state, ask, loosened, repeat=True).recommend(loosened)
             slate = self.still_there(again, state)
         slate = replace(slate, ms={"history": read, **slate.ms})
         for stage, ms in slate.ms.items():
             self.metrics.time("matinee_stage_seconds", ms / 1000, stage=stage)
+        state.answered.add(kind)
         if slate.propensities.min(initial=1.0) < 1.0:
             self.chances.write(slate, ask.scenario, [state.catalogue.item(int(row)).id for row in slate.items])
         return Answered(slate, state, query, taken if len(slate.items) else ())

@@ -231,11 +231,13 @@ def _filled(database: Database, found: Iterable[Any], columns: np.dtype[np.void]
 def log(database: Database, after: int, *, deleted: bool) -> Log:
     """Streams: memory is the columns', 48 bytes an event. About a microsecond an event."""
     sql = f"SELECT {AS_COLUMNS} FROM events WHERE sequence > ? ORDER BY sequence"  # noqa: S608
+    dead = np.empty(0, np.int64)
     with database.read() as c:
         c.execute("BEGIN")  # items and events as of one moment
-        sql_dead = "SELECT row FROM items WHERE NOT alive AND NOT ?"
-        dead = np.array([row for (row,) in c.execute(sql_dead, (deleted,))], np.int64)
         rows = _filled(database, c.execute(sql, (after,)), COLUMNS)
+        if len(rows) and not deleted:  # by their index: servers ask each second, and of all items that is 30 ms
+            gone = c.execute("SELECT row FROM items INDEXED BY items_gone WHERE alive = 0")
+            dead = np.array([row for (row,) in gone], np.int64)
     if len(dead):
         rows["item"][np.isin(rows["item"], dead)] = -1
     return as_log(rows)
