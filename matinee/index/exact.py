@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from matinee.kernels import compiled
 from matinee.types import Floats, Ints
 
 BLOCK = 64  # queries per product: bounds the (block, n) matrix of cosines
@@ -59,6 +60,22 @@ def best(scores: Floats, k: int) -> Ints:
     else:
         top = np.arange(n)
     return top[np.lexsort((top, -scores[top]))].astype(np.int64)
+
+
+def highest(score: Floats, n: int, ties: Ints | None = None) -> Ints:
+    """Positions of the n highest scores, best first; of equal ones the one with the lower number in ``ties``, or else
+    the earlier one. Those that are NaN are left out. O(len(score) + n log n)."""
+    n = max(min(n, len(score)), 0)
+    if (loops := compiled()) is not None:
+        at = np.empty(n, np.int64)
+        given = np.arange(len(score)) if ties is None else np.ascontiguousarray(ties, np.int64)
+        return at[: loops.highest(np.ascontiguousarray(score, np.float32), given, at)]
+    told = np.flatnonzero(~np.isnan(score)).astype(np.int64)
+    own = score[told]
+    if n < len(told):
+        near = own >= np.partition(own, len(own) - n)[len(own) - n] if n else np.zeros(len(own), np.bool_)
+        told, own = told[near], own[near]
+    return told[np.lexsort((told if ties is None else ties[told], -own))[:n]]
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from matinee.index.exact import highest
 from matinee.kernels import compiled
 from matinee.kernels.memory import large
 from matinee.types import Bools, Floats, Ints
@@ -71,22 +72,24 @@ class Lists:
         late = np.concatenate([self.late[others], vector[None]]).astype(np.float32)
         return replace(self, late_rows=np.append(self.late_rows[others], row), late=late)
 
-    def near(self, query: Floats, k: int, allowed: Bools | None = None) -> Ints:
-        """About the k rows whose products with ``query`` (dim,) are highest, each once, in no order; only rows for
-        which ``allowed`` (size,) holds. Looks at ``PROBES`` lists, and at more while it has fewer than k. A row that
-        got another vector since building may come by its old one: score what comes."""
-        order = np.argsort(-(self.centres @ query))
-        rows, score = _allowed(self.late_rows, self.late @ query, allowed)
-        have, start, probes = 0, 0, PROBES
-        while start < len(order) and have < k:
-            next_ = order[start : start + probes]
-            new, products = self._products(next_, query, allowed)
+    def near(self, query: Floats, k: int, allowed: Bools | None = None) -> tuple[Ints, Floats]:
+        """About the k rows whose products with ``query`` (dim,) are highest, each once, best first, and these products,
+        of codes nearly; only rows for which ``allowed`` (size,) holds. Looks at ``PROBES`` lists, and at more while it
+        has fewer than k."""
+        order = highest((self.centres @ query).astype(np.float32, copy=False), len(self.centres))
+        rows, score = self._products(order[:PROBES], query, allowed)
+        start, probes = PROBES, 2 * PROBES
+        while start < len(order) and len(rows) < k:
+            new, products = self._products(order[start : start + probes], query, allowed)
             rows, score = np.concatenate([rows, new]), np.concatenate([score, products])
-            have += len(new)
             start, probes = start + probes, 2 * probes
-        if len(rows) > k:
-            rows = rows[np.argpartition(score, len(score) - k)[len(score) - k :]]
-        return np.unique(rows) if len(self.late_rows) else np.sort(rows)
+        if len(self.late_rows):
+            best = highest(score, k + len(self.late_rows))
+            best = best[~np.isin(rows[best], self.late_rows)]  # they have another vector now
+            late, products = _allowed(self.late_rows, self.late @ query, allowed)
+            rows, score = np.concatenate([late, rows[best]]), np.concatenate([products, score[best]])
+        best = highest(score, k, rows)
+        return rows[best], score[best]
 
     def _products(self, lists: Ints, query: Floats, allowed: Bools | None) -> tuple[Ints, Floats]:
         """The allowed rows of some lists and their products."""

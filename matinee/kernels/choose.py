@@ -10,6 +10,8 @@ from numba import types
 
 from matinee.kernels.typed import B1, D1, DOUBLE, F1, F2, I1, INT, INT32, SINGLE, loop
 
+STEPS = 1024
+
 
 @loop(INT(I1, F1, INT32[::1], INT[::1], SINGLE[::1]))
 def told(items: Any, strength: Any, place: Any, at: Any, own: Any) -> int:
@@ -42,48 +44,73 @@ def told(items: Any, strength: Any, place: Any, at: Any, own: Any) -> int:
     return m
 
 
-@loop(types.boolean(F1, I1, INT, INT))
-def _before(score: Any, ties: Any, a: Any, b: Any) -> bool:
-    """Whether the score at a comes before that at b."""
-    return bool(score[a] > score[b] or (score[a] == score[b] and ties[a] < ties[b]))
+@loop(SINGLE(F1, INT))
+def _least(score: Any, k: Any) -> Any:
+    """A number that at least k scores reach, and not many more: by how many lie in each of ``STEPS`` equal steps."""
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for x in score:
+        low = x if x < low else low  # NaN compares false
+        high = x if x > high else high
+    scale = np.float32(STEPS - 1) / (high - low)
+    if not (scale > 0 and scale < np.inf):
+        return np.float32(-np.inf)
+    counts = np.zeros(STEPS, np.int32)
+    for x in score:
+        if x >= low:
+            counts[int((x - low) * scale)] += 1
+    reach, step = 0, STEPS
+    while step > 0 and reach < k:
+        step -= 1
+        reach += counts[step]
+    return np.float32(low + (step - np.float32(0.01)) / scale) if step else np.float32(-np.inf)
 
 
-@loop(types.void(F1, I1, INT[::1], INT, INT))
-def _sink(score: Any, ties: Any, heap: Any, at: Any, count: Any) -> None:
-    """Puts the place ``at`` of a heap, whose last comes first, in order with what is below it."""
-    while True:
-        last, left = at, 2 * at + 1
-        for child in (left, left + 1):
-            if child < count and _before(score, ties, heap[last], heap[child]):
-                last = child
-        if last == at:
-            return
-        heap[at], heap[last] = heap[last], heap[at]
-        at = last
+@loop(types.void(types.uint32[::1], INT[::1], INT[::1]))
+def _ordered(key: Any, at: Any, spare: Any) -> None:
+    """Puts the positions ``at`` in the order of their keys, of equal ones in the order they come in: a radix sort, where
+    no branch depends on what is sorted."""
+    for shift in (0, 8, 16, 24):
+        counts = np.zeros(257, np.int64)
+        for i in at:
+            counts[((key[i] >> np.uint32(shift)) & np.uint32(255)) + 1] += 1
+        if counts.max() == len(at):  # all alike here
+            continue
+        for k in range(256):
+            counts[k + 1] += counts[k]
+        for i in at:
+            digit = (key[i] >> np.uint32(shift)) & np.uint32(255)
+            spare[counts[digit]] = i
+            counts[digit] += 1
+        at[:] = spare
 
 
 @loop(INT(F1, I1, INT[::1]))
 def highest(score: Any, ties: Any, at: Any) -> int:
     """Fills ``at`` with the positions of the highest scores, best first, of equal ones the one with the lower number in
-    ``ties``; NaN is left out. How many there are, at most ``len(at)``. O(n log k)."""
-    count, k = 0, len(at)
+    ``ties``, none of which is negative; NaN is left out. How many there are, at most ``len(at)``. O(n) where scores are
+    spread."""
+    n, most = 0, len(at)
+    least = _least(score, most) if len(score) > 2 * most else np.float32(-np.inf)
+    found, key = np.empty(len(score), np.int64), np.empty(len(score), np.uint32)
+    rising = True
     for i in range(len(score)):
-        if np.isnan(score[i]):
-            continue
-        if count < k:
-            at[count] = i
-            count += 1
-            child = count - 1
-            while child and _before(score, ties, at[(child - 1) // 2], at[child]):
-                at[child], at[(child - 1) // 2] = at[(child - 1) // 2], at[child]
-                child = (child - 1) // 2
-        elif k and _before(score, ties, i, at[0]):
-            at[0] = i
-            _sink(score, ties, at, 0, count)
-    for rest in range(count - 1, 0, -1):
-        at[0], at[rest] = at[rest], at[0]
-        _sink(score, ties, at, 0, rest)
-    return count
+        found[n] = i
+        n += score[i] >= least
+    found, spare = found[:n], np.empty(n, np.int64)
+    for k in range(1, n):
+        rising = rising and ties[found[k - 1]] < ties[found[k]]
+    if not rising:
+        for one in found:
+            key[one] = ties[one]
+        _ordered(key, found, spare)
+    bits = score.view(np.uint32)
+    for one in found:
+        own = bits[one] if score[one] != 0 else np.uint32(0)  # there are two zeros
+        key[one] = own if own >> np.uint32(31) else ~(own | np.uint32(1 << 31))
+    _ordered(key, found, spare)
+    kept = min(n, most)
+    at[:kept] = found[:kept]
+    return kept
 
 
 @loop(INT(I1, F1, I1, INT32[::1], INT[::1]))

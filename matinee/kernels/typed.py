@@ -29,14 +29,15 @@ def loop(*signatures: Any, loose: bool = False) -> Callable[[Loop], Loop]:
     """Compiles for these types alone, so that no request ever waits for a compiler. ``loose``: sums may be taken in
     another order, which vector registers want."""
     math = {"reassoc", "contract", "nsz"} if loose else False
+    told: dict[str, Any] = {"nogil": True, "fastmath": math, "error_model": "numpy"}  # a division by 0 is no exception
 
     def made(function: Loop) -> Loop:
         # where neither the folder of this file nor the user's may be written, it is compiled at each start
         try:
-            return numba.njit(list(signatures), nogil=True, cache=True, fastmath=math)(function)  # type: ignore[no-any-return]
+            return numba.njit(list(signatures), cache=True, **told)(function)  # type: ignore[no-any-return]
         except RuntimeError as error:
             if "no locator available" not in str(error):
                 raise
-            return numba.njit(list(signatures), nogil=True, fastmath=math)(function)  # type: ignore[no-any-return]
+            return numba.njit(list(signatures), **told)(function)  # type: ignore[no-any-return]
 
     return made

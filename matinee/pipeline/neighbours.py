@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from matinee.index.exact import highest
 from matinee.kernels import compiled
 from matinee.pipeline.places import ZEROS, Places
-from matinee.pipeline.selectors import highest, top_of
+from matinee.pipeline.selectors import top_of
 from matinee.pipeline.taste import Told
 from matinee.types import Bools, Candidates, Floats, Ints, Query
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from matinee.index.exact import highest
 from matinee.kernels import compiled
 from matinee.pipeline.catalogue import Catalogue
 from matinee.protocols import Selector
@@ -21,12 +22,20 @@ class Top:
     name: str = "top"
 
     def select(self, query: Query, candidates: Candidates, n: int) -> Ints:
-        return by_score(candidates.score)[:n]
+        return best_first(candidates.score, n)
 
 
 def by_score(score: Floats) -> Ints:
     """Positions by score, highest first, NaN last, ties by position."""
-    return np.argsort(-score, kind="stable").astype(np.int64)  # NaN is sorted last
+    return best_first(score, len(score))
+
+
+def best_first(score: Floats, n: int) -> Ints:
+    """The first n of ``by_score``."""
+    told = highest(score, n)
+    if len(told) == min(n, len(score)):
+        return told
+    return np.concatenate([told, np.flatnonzero(np.isnan(score))[: n - len(told)]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +60,9 @@ class MMR:
     def select(self, query: Query, candidates: Candidates, n: int) -> Ints:
         asked = query.controls.diversity
         diversity = self.diversity if asked is None else min(max(asked, 0.0), 1.0)
-        order = by_score(candidates.score)
         if diversity == 0 or n <= 1:
-            return order[:n]
-        order = order[: max(self.window, 2 * n)]
+            return best_first(candidates.score, n)
+        order = best_first(candidates.score, max(self.window, 2 * n))
         told = ~np.isnan(candidates.score[order])
         if not told.any():  # nothing has a score: the order of the pool is all that is known
             told = np.ones(len(order), np.bool_)
@@ -179,19 +187,3 @@ def top_of(items: Ints, score: Floats, n: int) -> tuple[Ints, Floats]:
     """The n items with the highest scores, best first, without those that have none."""
     top = highest(score, n)
     return items[top], score[top]
-
-
-def highest(score: Floats, n: int, ties: Ints | None = None) -> Ints:
-    """Positions of the n highest scores, best first; of equal ones the one with the lower number in ``ties``, or else
-    the earlier one. Those that are NaN are left out. O(len(score) + n log n)."""
-    n = max(min(n, len(score)), 0)
-    if (loops := compiled()) is not None:
-        at = np.empty(n, np.int64)
-        given = np.arange(len(score)) if ties is None else np.ascontiguousarray(ties, np.int64)
-        return at[: loops.highest(np.ascontiguousarray(score, np.float32), given, at)]
-    told = np.flatnonzero(~np.isnan(score)).astype(np.int64)
-    own = score[told]
-    if n < len(told):
-        near = own >= np.partition(own, len(own) - n)[len(own) - n] if n else np.zeros(len(own), np.bool_)
-        told, own = told[near], own[near]
-    return told[np.lexsort((told if ties is None else ties[told], -own))[:n]]

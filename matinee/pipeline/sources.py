@@ -50,8 +50,7 @@ class Nearest:
             return found(np.empty(0, np.int64), np.empty(0, np.float32))
         near = self._near(query, profiles, n)
         if near is not None:
-            score = self._score(near, profiles)
-            return found(*top_of(near, score, n))
+            return found(*near)
         rows = allowed(self.catalogue, query)
         total, count = np.zeros(self.catalogue.size, np.float32), np.zeros(self.catalogue.size, np.float32)
         for shelf, profile in profiles:
@@ -59,22 +58,22 @@ class Nearest:
             count[shelf.rows] += 1
         return found(*top_of(rows, _mean(total, count)[rows], n))
 
-    def _near(self, query: Query, profiles: list[tuple[Shelf, Floats]], n: int) -> Ints | None:
-        """Rows that may be among the best n, ascending; None where an exact look is the better one: all shelves are
-        small, or the request leaves too little for lists to be of use."""
+    def _near(self, query: Query, profiles: list[tuple[Shelf, Floats]], n: int) -> tuple[Ints, Floats] | None:
+        """About the best n and their scores; None where an exact look is the better one: all shelves are small, or the
+        request leaves too little for lists to be of use."""
         if not any(shelf.large for shelf, _ in profiles):
             return None
         mask = allowed_mask(self.catalogue, query)
-        most = int((SPARE if len(profiles) == 1 else SPARE_OF_MANY) * n)
+        most = int(n * (SPARE if len(profiles) == 1 else SPARE_OF_MANY))
         parts = []
         for shelf, profile in profiles:
             if shelf.large:
-                parts.append(shelf.lists.near(profile, most, mask))
+                parts.append(shelf.lists.near(profile, most, mask)[0])
             else:
                 here = shelf.rows[mask[shelf.rows]]
                 parts.append(top_of(here, shelf.against(profile, here), most)[0])
-        rows = parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
-        return rows.astype(np.int64, copy=False) if len(rows) >= n else None
+        rows = np.sort(parts[0]) if len(parts) == 1 else np.unique(np.concatenate(parts))
+        return top_of(rows, self._score(rows, profiles), n) if len(rows) >= n else None
 
     def score(self, query: Query, candidates: Candidates) -> Floats:
         return self._score(candidates.items, self._profiles(query.history))

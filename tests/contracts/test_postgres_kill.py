@@ -94,6 +94,9 @@ class Harness:
                 if error.code != "store.unreachable":
                     self.found[error.code] += 1
                 return
+            except Exception as error:  # noqa: BLE001  # whatever it is, it should have been said as one of ours
+                self.found[f"{type(error).__name__}: {error}"] += 1
+                return
             self.acknowledged.add(n)
 
     def put(self, store, n: int) -> None:

@@ -52,6 +52,35 @@ def refusal(call: object, *arguments: object) -> str:
     return caught.value.code
 
 
+def lose(connection, error: Exception) -> None:
+    connection.pgconn.finish()  # what libpq makes of a connection whose server is gone
+    raise error
+
+
+@pytest.mark.parametrize("named", ["DatabaseError", "InternalError", "InterfaceError"])
+@pytest.mark.parametrize("joined", [False, True], ids=["alone", "together"])
+def test_whatever_error_a_dying_server_leaves_it_is_away(address: str, named: str, joined: bool) -> None:
+    """A lost connection can come as the result of a statement, without a state, and psycopg has no class for that."""
+    import psycopg
+
+    error = getattr(psycopg, named)("server closed the connection unexpectedly")
+    with closing(open_store(address)) as store:
+        store.put_items([Item(id="a")])
+
+        def write() -> None:
+            with store.server.write() as c:
+                lose(c, error)
+
+        def write_together() -> None:
+            with store.together():
+                write()
+
+        assert refusal(write_together if joined else write) == "store.unreachable"
+        assert store.append([event("1")]).accepted == 1  # by another connection
+        with pytest.raises(type(error)), store.server.write():  # an error of the program stays what it is
+            raise error
+
+
 def psql(address: str, sql: str) -> None:
     import psycopg
 

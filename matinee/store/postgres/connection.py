@@ -71,14 +71,19 @@ UNREACHABLE = (
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turns the server's errors about itself into ours; errors of the program pass as they are."""
+def told(connection: Connection | None = None) -> Iterator[None]:
+    """Turns the server's errors about itself into ours; errors of the program pass as they are.
+
+    A server that dies can leave any error behind: libpq may hand out the loss of the ``connection`` as the result of a
+    statement, which has no state and for psycopg no class of its own (``DatabaseError``).
+    """
     try:
         yield
     except psycopg.Error as error:
         state = SAME.get(error.sqlstate or "", error.sqlstate or "")
         known = SAYINGS.get(state) or SAYINGS.get(state[:2])
-        if known is None and isinstance(error, psycopg.OperationalError):
+        lost = not state and connection is not None and connection.closed
+        if known is None and (lost or isinstance(error, psycopg.OperationalError)):
             known = UNREACHABLE
         if known is None:
             raise
@@ -109,7 +114,8 @@ class Server:
                 lent = self._idle.pop() if self._idle else None
             connection = lent or connect(self.url, self.read_only)
             try:
-                yield connection
+                with told(connection):
+                    yield connection
             finally:
                 with self._lock:
                     if keep := not (self._closed or connection.closed):
@@ -124,7 +130,7 @@ class Server:
         """A transaction, the only writing one; durable when the block ends, undone if it raises."""
         joined: Connection | None = getattr(self._mine, "connection", None)
         if joined is not None:
-            with told(), joined.transaction():  # a savepoint
+            with told(joined), joined.transaction():  # a savepoint
                 yield joined
             return
         with self.lend() as c, c.transaction():
