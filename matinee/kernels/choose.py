@@ -67,8 +67,8 @@ def _least(score: Any, k: Any) -> Any:
 
 @loop(types.void(types.uint32[::1], INT[::1], INT[::1]))
 def _ordered(key: Any, at: Any, spare: Any) -> None:
-    """Puts the positions ``at`` in the order of their keys, of equal ones in the order they come in: a radix sort, where
-    no branch depends on what is sorted."""
+    """Puts the positions ``at`` in the order of their keys, of equal ones in the order they come in: a radix sort, in
+    which no branch depends on what is sorted."""
     for shift in (0, 8, 16, 24):
         counts = np.zeros(257, np.int64)
         for i in at:

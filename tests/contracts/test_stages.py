@@ -24,6 +24,8 @@ from matinee.types import Candidates, Controls, History, Limits, Query
 from tests.contracts import stages
 from tests.contracts.stages import KIND, NOW
 
+pytestmark = pytest.mark.usefixtures("either_form")
+
 QUERIES = stages.queries()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,8 @@ from matinee.protocols import Log
 from matinee.serve.quick import QuickBlend
 from matinee.types import Candidates, Controls, History, Item, Limits, Query, Space
 from tests.contracts.stages import KIND, NOW, unit
+
+pytestmark = pytest.mark.usefixtures("either_form")
 
 N = 40
 
