@@ -171,14 +171,14 @@ def test_lists_find_what_an_exact_look_finds() -> None:
     recall = []
     for asked in queries:
         exact = rows[np.argsort(-(vectors @ asked))[:100]]
-        recall.append(len(np.intersect1d(lists.near(asked, 100), exact)) / 100)
+        recall.append(len(np.intersect1d(lists.near(asked, 100)[0], exact)) / 100)
     assert np.mean(recall) > 0.95
     allowed = np.zeros(40_000, np.bool_)
     allowed[:60] = True
-    few = lists.near(queries[0], 100, allowed)
+    few = np.sort(lists.near(queries[0], 100, allowed)[0])
     assert few.tolist() == list(range(0, 60, 2))  # a narrow limit is searched to the end
     late = lists.with_row(1, queries[0]).with_row(1, queries[1])
-    assert 1 in late.near(queries[1], 5)
+    assert 1 in late.near(queries[1], 5)[0]
     assert len(late.late_rows) == 1
 
 
@@ -195,7 +195,13 @@ def test_trials_are_levelled_as_each_by_itself(seed: int) -> None:
     some = chance.permutation(n)[:9]
     np.testing.assert_allclose(level_each(opinions, weights, n, k, some), each[:, some], rtol=1e-3, atol=1e-4)
     if (loops := kernels.compiled()) is not None:
-        own = blended_by(loops, np.stack(raw, 1), weights, some)
+        own = blended_by(loops, np.stack(raw, 1), np.zeros(len(raw), np.bool_), weights, some)
+        alike = np.stack([raw[0], *([np.repeat(scores[:1], k, axis=0) for scores in raw[1:]])], 1)
+        same = np.arange(len(raw)) > 0  # the first scores of these hold for all
+        np.testing.assert_array_equal(
+            blended_by(loops, alike, same, weights, some),
+            blended_by(loops, alike, np.zeros(len(raw), np.bool_), weights, some),
+        )
         np.testing.assert_allclose(own, each[:, some], rtol=1e-4, atol=1e-5)
 
 

@@ -57,6 +57,21 @@ def lose(connection, error: Exception) -> None:
     raise error
 
 
+def test_the_others_are_closed_with_a_connection_that_is_lost(address: str) -> None:
+    """Left to the collector of garbage they would warn, at some later time and of somebody else's doing."""
+    import psycopg
+
+    with closing(open_store(address)) as store:
+        with store.server.lend() as first, store.server.lend() as second:
+            pass
+        with pytest.raises(MatineeError), store.server.lend() as lost:
+            assert lost in (first, second)
+            lose(lost, psycopg.OperationalError("gone"))
+        assert first.closed
+        assert second.closed
+        assert store.counts().events == 0
+
+
 @pytest.mark.parametrize("named", ["DatabaseError", "InternalError", "InterfaceError"])
 @pytest.mark.parametrize("joined", [False, True], ids=["alone", "together"])
 def test_whatever_error_a_dying_server_leaves_it_is_away(address: str, named: str, joined: bool) -> None:

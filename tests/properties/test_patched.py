@@ -106,7 +106,7 @@ def test_a_vector_more_keeps_the_lists_and_the_shelf_as_if_built_with_it() -> No
         catalogue = catalogue.with_item(row, Item(id=f"i{row}", title="x"), {SPACE: wanted[row]})
         made = catalogue.shelves["text"]
         assert made.__dict__["lists"].vectors is lists.vectors  # not built again
-        assert row in made.lists.near(made.centred(np.array([row]))[0], 5)
+        assert row in made.lists.near(made.centred(np.array([row]))[0], 5)[0]
         assert len(made.place) == catalogue.size
         np.testing.assert_array_equal(made.rows, sorted(wanted))
         np.testing.assert_array_equal(made.rows, np.flatnonzero(made.place >= 0))

@@ -117,13 +117,15 @@ class Server:
                 with told(connection):
                     yield connection
             finally:
+                gone = [connection]
                 with self._lock:
-                    if keep := not (self._closed or connection.closed):
-                        self._idle.append(connection)
+                    if not (self._closed or connection.closed):
+                        self._idle.append(gone.pop())
                     elif lent is not None and not self._closed:  # the server went away, and took the others too
+                        gone += self._idle
                         self._idle.clear()
-                if not keep:
-                    connection.close()
+                for each in gone:
+                    each.close()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
