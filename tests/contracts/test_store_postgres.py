@@ -65,7 +65,6 @@ def test_the_others_are_closed_with_a_connection_that_is_lost(address: str) -> N
         with store.server.lend() as first, store.server.lend() as second:
             pass
         with pytest.raises(MatineeError), store.server.lend() as lost:
-            assert lost in (first, second)
             lose(lost, psycopg.OperationalError("gone"))
         assert first.closed
         assert second.closed

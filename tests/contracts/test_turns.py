@@ -1,4 +1,4 @@
-"""Where a slate is worked out: by the thread that answers where that takes milliseconds, else beside it; one at a time."""
+"""Where a slate is worked out: by the thread that answers where it is a matter of milliseconds, else beside it."""
 
 from __future__ import annotations
 
