@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,8 +58,11 @@ class Served:
 
     def waited(self) -> float:
         """Seconds that threads were ready so far and had no core."""
-        tasks = [task for pid in self.processes() for task in Path(f"/proc/{pid}/task").iterdir()]
-        return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
+        total = 0
+        for task in [task for pid in self.processes() for task in Path(f"/proc/{pid}/task").iterdir()]:
+            with suppress(OSError):  # a thread that has ended since
+                total += int((task / "schedstat").read_text().split()[1])
+        return total / 1e9
 
     def memory(self) -> float:
         """MB, what processes share counted once for each (proportional set size)."""

@@ -37,6 +37,7 @@ from matinee.settings import Serving
 from matinee.types import Query
 
 log = logging.getLogger("matinee.serve")
+STEADY = 100  # an order for strangers stays for so many times as long as it took to make, while only counts change
 TOGETHER = ("item_knn", "ease", "transitions")  # experts that say what is watched by the same people
 
 Trends = Mapping[float, Popularity]  # what is watched, by half-life in seconds
@@ -98,6 +99,16 @@ class State:
     def _recommenders(self) -> dict[tuple[str, bool], Recommender]:
         return {}
 
+    def starter(self, trend: float) -> Starter:
+        """The order for strangers by one of the trends, made when it is first asked for."""
+        if (known := self._starters.get(trend)) is None:
+            known = self._starters[trend] = Begun.by(Starter(self.catalogue, self.trends[trend]))
+        return known.starter
+
+    @cached_property
+    def _starters(self) -> dict[float, Begun]:
+        return {}
+
     @cached_property
     def answered(self) -> set[tuple[str, bool]]:
         """Of which scenarios, for strangers and for those who are known, all that is made at a first slate is there."""
@@ -142,12 +153,38 @@ class State:
         return self._like(quick=quick)
 
     def _like(self, **changes: Any) -> State:
+        """The same catalogue otherwise. The orders for strangers stay until their time is over: one more event among
+        many changes little in them, and to make them anew each second would take most of what a count takes. The
+        experts of a release stay where they are the same, with what they have worked out of this catalogue."""
         state = replace(self, **changes)
+        state._starters.update({trend: begun for trend, begun in tuple(self._starters.items()) if begun.lasts()})
+        if state.trained is not None and state.quick is self.quick:
+            state.__dict__["experts"] = self.experts
+            state.answered.update(tuple(self.answered))
         for name, repeat in tuple(self._recommenders):
             for source in state.recommender_for(name, repeat=repeat).sources:
-                if isinstance(source, Popular | Starter):
+                if isinstance(source, Popular):
                     source.retrieve(Query(time.time()), 1)
         return state
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What strangers begin with: when it was made, and how many seconds that took."""
+
+    starter: Starter
+    made: float
+    took: float
+
+    @staticmethod
+    def by(starter: Starter) -> Begun:
+        started = time.monotonic()
+        starter.score(Query(time.time()), starter.retrieve(Query(time.time()), 1))  # both orders are there now
+        ended = time.monotonic()
+        return Begun(starter, ended, ended - started)
+
+    def lasts(self) -> bool:
+        return time.monotonic() - self.made < STEADY * self.took
 
 
 def build(state: State, plan: Scenario, repeat: bool = False) -> Recommender:
@@ -155,7 +192,7 @@ def build(state: State, plan: Scenario, repeat: bool = False) -> Recommender:
     catalogue, serving, popularity = state.catalogue, state.serving, state.trends[plan.trend]
     experts, weights = state.experts
     blend = QuickBlend(Blend(experts, np.asarray(weights, np.float32)))
-    starter = Starter(catalogue, popularity)
+    starter = state.starter(plan.trend)
     goes_on: dict[str, Continue | Next] = {"continue": Continue(catalogue), "next": Next(catalogue)}
     onward = tuple(source for name, source in goes_on.items() if name in plan.sources)
     scorer: Scorer = ByHistory(blend, starter)
@@ -179,7 +216,7 @@ def sources(state: State, plan: Scenario, popularity: Popularity) -> tuple[Sourc
     catalogue = state.catalogue
     named: dict[str, Source] = {
         "popular": Popular(catalogue, popularity),
-        "starter": Starter(catalogue, popularity),
+        "starter": state.starter(plan.trend),
         "new": New(catalogue),
         "continue": Continue(catalogue),
         "next": Next(catalogue),
