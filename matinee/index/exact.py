@@ -42,24 +42,10 @@ class ExactIndex:
             for i, row in enumerate(scores, start):
                 if np.isnan(row[0]):
                     continue
-                top = best(row, k)
+                top = highest(row, k)
                 found[i, : len(top)] = self.rows[top]
                 cosines[i, : len(top)] = row[top]
         return found, cosines
-
-
-def best(scores: Floats, k: int) -> Ints:
-    """Positions of the k highest scores, best first, ties by position. O(n + k log k); NaN is not expected."""
-    n = len(scores)
-    if k < n:
-        top = np.argpartition(-scores, k - 1)[:k]
-        edge = scores[top].min()
-        # argpartition breaks ties at the edge as it likes; take the lowest positions among them instead
-        above = np.flatnonzero(scores > edge)
-        top = np.concatenate([above, np.flatnonzero(scores == edge)[: k - len(above)]])
-    else:
-        top = np.arange(n)
-    return top[np.lexsort((top, -scores[top]))].astype(np.int64)
 
 
 def highest(score: Floats, n: int, ties: Ints | None = None) -> Ints:

@@ -4,7 +4,7 @@ are candidates are read, whatever the size of the catalogue."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from matinee.index.exact import highest
 from matinee.kernels import compiled
-from matinee.pipeline.places import ZEROS, Places
+from matinee.pipeline.places import PLACES, ZEROS
 from matinee.pipeline.selectors import top_of
 from matinee.pipeline.taste import Told
 from matinee.types import Bools, Candidates, Floats, Ints, Query
@@ -65,7 +65,6 @@ class Neighbours:
     known: Bools
     power: float
     decay: float = 1.0
-    places: Places = field(default_factory=Places)
 
     @property
     def size(self) -> int:
@@ -116,7 +115,7 @@ class Neighbours:
         """Each known neighbour once, and its sum."""
         named = cells.columns
         own = np.arange(len(named), dtype=np.int32)
-        place = self.places.of(self.size)
+        place = PLACES.of(self.size)
         place[named] = own  # of equal columns the last one wins, and stands for all
         stands = place[named]
         sums = np.bincount(stands, weight[cells.which] * cells.values, len(named))
@@ -190,7 +189,7 @@ class Neighbours:
 
     def _met(self, cells: Cells, m: int, items: Ints, reached: Ints) -> Floats:
         """(m, len(items)) of the cells of m rows those whose columns are among the items, at the places ``reached``."""
-        place = self.places.of(self.size)
+        place = PLACES.of(self.size)
         place[items[reached]] = reached
         at = np.minimum(place[cells.columns], len(items) - 1)  # what stands there of old is checked in the next line
         named = np.full(len(items), -1, np.int64)

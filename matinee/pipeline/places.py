@@ -50,12 +50,12 @@ class Marks(threading.local):
 
     def among(self, items: Ints, others: Ints) -> Bools:
         """(len(items),) whether each row, which is not negative, is one of the others. O(len(items) + len(others))."""
-        others = others[others >= 0]
+        most = int(items.max(initial=-1))
+        others = others[(others >= 0) & (others <= most)]  # a page token may name any number
         if not len(others):
             return np.zeros(len(items), np.bool_)
-        size = 1 + max(int(others.max()), int(items.max(initial=0)))
-        if len(self._held) < size:
-            self._held = np.zeros(size, np.bool_)
+        if len(self._held) <= most:
+            self._held = np.zeros(most + 1, np.bool_)
         try:
             self._held[others] = True
             found: Bools = self._held[items]

@@ -94,10 +94,11 @@ def union(pools: Sequence[Candidates], names: Sequence[str] = ()) -> Candidates:
     Raises ``stage.broken`` where one of the sources, whose ``names`` these are, breaks its contract."""
     if not pools:
         return Candidates(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
+    loops, names = compiled(), names or [""] * len(pools)
     kinds = all(p.items.dtype == np.int64 and p.score.dtype == np.float32 for p in pools)
     even = all(len(p.items) == len(p.score) == len(p.source) for p in pools)
-    if (loops := compiled()) is None or not (kinds and even):
-        pools = [checked_candidates(name, pool) for name, pool in zip(names or [""] * len(pools), pools, strict=True)]
+    if loops is None or not (kinds and even):
+        _checked(names, pools)
     items = np.concatenate([p.items for p in pools])
     score = np.concatenate([p.score for p in pools])
     source = np.repeat(np.arange(len(pools)), [len(p) for p in pools])
@@ -105,13 +106,17 @@ def union(pools: Sequence[Candidates], names: Sequence[str] = ()) -> Candidates:
         at = np.empty(len(items), np.int64)
         n = loops.once(items, score, source, PLACES.of(1 + int(items.max(initial=0))), at)
         if n < 0:
-            for name, pool in zip(names or [""] * len(pools), pools, strict=True):
-                checked_candidates(name, pool)
+            _checked(names, pools)
         return Candidates(items, score, source).take(at[:n])
     order = np.argsort(items, kind="stable")
     first = np.ones(len(items), np.bool_)
     first[1:] = items[order[1:]] != items[order[:-1]]
     return Candidates(items, score, source).take(np.sort(order[first]))
+
+
+def _checked(names: Sequence[str], pools: Sequence[Candidates]) -> None:
+    for name, pool in zip(names, pools, strict=True):
+        checked_candidates(name, pool)
 
 
 def checked_candidates(stage: str, pool: Candidates) -> Candidates:

@@ -78,12 +78,12 @@ class MMR:
 
     def _pick(self, items: Ints, relevance: Floats, weight: Doubles) -> Ints:
         shelves = self.catalogue.content()
-        if (loops := compiled()) is not None and len(shelves) == 1 and shelves[0].has(items).all():
+        if (loops := compiled()) is not None and len(shelves) == 1:
             shelf, picked = shelves[0], np.empty(len(weight), np.int64)
-            unit = 4 * shelf.spread
-            places = shelf.place[items]
-            n = loops.diverse(shelf.vectors, shelf.scale, shelf.mean, places, relevance, weight, unit, picked)
-            return picked[:n]
+            places, unit = shelf.places(items), 4 * shelf.spread
+            if (places >= 0).all():
+                n = loops.diverse(shelf.vectors, shelf.scale, shelf.mean, places, relevance, weight, unit, picked)
+                return picked[:n]
         return self._picked(items, relevance, weight)
 
     def _picked(self, items: Ints, relevance: Floats, weight: Doubles) -> Ints:

@@ -19,7 +19,6 @@ from matinee.models.table import load_recipe
 from matinee.models.transitions import Transitions
 from matinee.pipeline.experts import Same
 from matinee.pipeline.neighbours import Neighbours, NeighbourTable
-from matinee.pipeline.places import Places
 from matinee.pipeline.taste import Told
 from matinee.protocols import Log, Model
 from matinee.release import Release
@@ -155,7 +154,7 @@ class Fold:
         worths.append(worth)
         del items[: -self.recipe.lags], worths[: -self.recipe.lags]
 
-    def transitions(self, base: Neighbours, places: Places) -> Folded:
+    def transitions(self, base: Neighbours) -> Folded:
         """The release's transitions with all that was taken in. O(n + pairs)."""
         watched = list({item for item, _ in self.came})
         size = max([base.size, *(item + 1 for item in watched)])
@@ -175,8 +174,7 @@ class Fold:
         starts = np.searchsorted(rows[order], np.arange(size + 1)).astype(np.int64)
         everything = np.ones(size, np.bool_)
         since = Neighbours(
-            base.name, values[order].astype(np.float32), starts, columns[order], everything, base.power, base.decay,
-            places,
+            base.name, values[order].astype(np.float32), starts, columns[order], everything, base.power, base.decay
         )  # fmt: skip
         ratios = (was_out / norm_out).astype(np.float32), (was_into / norm_into).astype(np.float32)
         return Folded(base, since, *ratios, known)
@@ -207,7 +205,7 @@ class Fold:
         made: list[Model] = []
         for name, model, fast in zip(release.models, release.models.values(), quick, strict=True):
             if name == "transitions" and isinstance(fast, Neighbours):
-                made.append(self.transitions(fast, fast.places))
+                made.append(self.transitions(fast))
             elif isinstance(model, PopularModel):
                 made.append(Same(self.popular(model)))
             else:

@@ -22,7 +22,6 @@ from matinee.pipeline import taste
 from matinee.pipeline.catalogue import of_items
 from matinee.pipeline.experts import Grown, Same, SameTable, Table, table_of
 from matinee.pipeline.neighbours import Neighbours
-from matinee.pipeline.places import Places
 from matinee.pipeline.sources import POWER, Nearest
 from matinee.protocols import Model
 from matinee.release import Release
@@ -39,8 +38,7 @@ class Quick:
 
     @staticmethod
     def of(release: Release) -> Quick:
-        places = Places()
-        return Quick(tuple(_quick(model, places) for model in release.models.values()))
+        return Quick(tuple(map(_quick, release.models.values())))
 
     def over(self, nearest: Nearest) -> tuple[Model, ...]:
         """The experts over a catalogue: content looks at the vectors of today."""
@@ -54,20 +52,18 @@ class Quick:
         return model
 
 
-def _quick(model: Model, places: Places) -> Model:
+def _quick(model: Model) -> Model:
     if isinstance(model, ItemWeights):
-        return _neighbours(model, places)
+        return _neighbours(model)
     if isinstance(model, MARecModel):
-        return Arrived(model, _neighbours(model.ease, places), of_items(()))
+        return Arrived(model, _neighbours(model.ease), of_items(()))
     if isinstance(model, Factors):
         return Factored(model)
     return Same(model) if isinstance(model, PopularModel) else model
 
 
-def _neighbours(model: ItemWeights, places: Places) -> Neighbours:
-    return Neighbours(
-        model.name, model.values, model.starts, model.columns, model.known, model.power, model.decay, places
-    )
+def _neighbours(model: ItemWeights) -> Neighbours:
+    return Neighbours(model.name, model.values, model.starts, model.columns, model.known, model.power, model.decay)
 
 
 def _plain(model: ContentModel) -> bool:

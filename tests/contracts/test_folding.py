@@ -12,7 +12,6 @@ from matinee.data.strength import DEFAULT
 from matinee.models.popular import Popular, PopularModel
 from matinee.models.transitions import Transitions
 from matinee.pipeline.neighbours import Neighbours
-from matinee.pipeline.places import Places
 from matinee.protocols import Log
 from matinee.release import Release
 from matinee.serve.folding import Fold
@@ -41,9 +40,7 @@ def part(whole: Log, start: int, stop: int) -> Log:
 def fitted(known: Log, n: int) -> tuple[Neighbours, PopularModel, PopularModel]:
     data = from_log(known, USERS, n)
     model = Transitions(lags=7).fit(data)
-    quick = Neighbours(
-        model.name, model.values, model.starts, model.columns, model.known, model.power, model.decay, Places()
-    )
+    quick = Neighbours(model.name, model.values, model.starts, model.columns, model.known, model.power, model.decay)
     return quick, Popular().fit(data), Popular(days=7.0, name="popular_recent").fit(data)
 
 
@@ -71,7 +68,7 @@ def test_folded_transitions_are_those_of_a_training_on_all(seed: int, steps: tup
     assert fold is not None
     for start, stop in pairwise(steps):
         fold.take(part(whole, start, stop))
-    folded = fold.transitions(before, Places())
+    folded = fold.transitions(before)
     everything = Candidates(np.arange(N), np.full(N, np.nan, np.float32), np.zeros(N, np.int64))
     for query in queries():
         np.testing.assert_allclose(

@@ -3,8 +3,6 @@ of it by NumPy, and by the compiled loops where Numba is installed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -33,16 +31,7 @@ from tests.contracts.stages import NOW, unit
 N = 60
 
 
-@pytest.fixture(params=["numpy", "compiled"], autouse=True)
-def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    if request.param == "compiled":
-        pytest.importorskip("numba", reason="the extra 'fast' is not installed")
-        monkeypatch.setenv(kernels.OFF, "1")
-        assert kernels.start()
-    else:
-        kernels.stop()
-    yield str(request.param)
-    kernels.stop()
+pytestmark = pytest.mark.usefixtures("either_form")
 
 
 def weights(seed: int, keep: int = 0) -> ItemWeights:

@@ -142,6 +142,13 @@ def test_marks_are_a_set_and_are_down_again(others: list[int], items: list[int])
         assert found.tolist() == [item in others for item in items]
 
 
+def test_marks_take_no_memory_for_rows_that_no_candidate_has() -> None:
+    """A page token may name any number below 2^32."""
+    found = MARKS.among(np.array([3, 9], np.int64), np.array([2**32 - 1, 9, 2**40], np.int64))
+    assert found.tolist() == [False, True]
+    assert len(MARKS._held) < 2**20
+
+
 def neighbours(chance: np.random.Generator, wide: bool) -> Neighbours:
     dense = chance.standard_normal((N, N)).astype(np.float32) * (chance.random((N, N)) < 0.3)
     columns = [np.flatnonzero(row) for row in dense]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matinee.index.exact import ExactIndex, best
+from matinee.index.exact import ExactIndex, highest
 from matinee.models.blend import Blend
 from matinee.pipeline.catalogue import Catalogue, of_items
 from matinee.pipeline.filters import Alive, Excluded, Hidden, InCategories, InCollection, Out, Seen
@@ -199,7 +199,7 @@ def test_of_every_ten_places_the_lead_goes_by_score(seed: int, n: int) -> None:
 @given(scores, st.integers(0, 50))
 def test_best_is_a_stable_sort(given_: list[float], k: int) -> None:
     score = np.nan_to_num(np.round(np.array(given_, np.float32)))
-    assert best(score, k).tolist() == np.argsort(-score, kind="stable")[:k].tolist() if k else True
+    assert highest(score, k).tolist() == np.argsort(-score, kind="stable")[:k].tolist() if k else True
 
 
 @given(st.integers(1, 50), st.integers(1, 60), st.integers(0, 99))
